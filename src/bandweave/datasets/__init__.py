@@ -1,0 +1,1 @@
+"""The field's file formats and sets, and the synthetic scene."""

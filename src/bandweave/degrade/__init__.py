@@ -1,0 +1,1 @@
+"""What a sensor does to a scene: MTF, sampling, spectral response, noise."""

@@ -1,0 +1,84 @@
+"""Exceptions and warnings. Each message says what was required, what was found, and what to do."""
+
+
+class FusionError(Exception):
+    """Base of every error that bandweave raises on purpose: one plain sentence, no traceback."""
+
+
+class GridMismatchError(FusionError, ValueError):
+    """Two images do not share a grid that fusion can use."""
+
+
+class BandCountError(FusionError, ValueError):
+    """An image has another number of bands than the method or the weights need."""
+
+
+class ShapeError(FusionError, ValueError):
+    """An array has a shape that does not fit its role."""
+
+
+class UnknownNameError(FusionError, KeyError):
+    """A name stands in no table; the message lists the valid ones."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class UnknownSensorError(UnknownNameError):
+    """A sensor name stands not in the sensor table."""
+
+
+class UnknownMethodError(UnknownNameError):
+    """A method name stands not in the method table."""
+
+
+class SensorModelError(FusionError, ValueError):
+    """A step needs a sensor model (MTF gains, ...) that is not known."""
+
+
+class ScaleError(FusionError, ValueError):
+    """A learned method was given data whose full scale is not known."""
+
+
+class CheckpointMismatchError(FusionError, ValueError):
+    """A weight file does not belong to this architecture, or is damaged."""
+
+
+class NodataError(FusionError, ValueError):
+    """No usable pixel, or a nodata value that collides with data."""
+
+
+class FileFormatError(FusionError, ValueError):
+    """A file could not be read as what it should be."""
+
+
+class OutputExistsError(FusionError, FileExistsError):
+    """The output exists and --overwrite was not given."""
+
+
+class OutputError(FusionError, OSError):
+    """The output could not be written."""
+
+
+class MissingExtraError(FusionError, ImportError):
+    """An optional dependency is not installed; the message names the extra."""
+
+
+class ResourceError(FusionError, MemoryError):
+    """The scene does not fit the memory that the method needs."""
+
+
+class BandweaveWarning(UserWarning):
+    """Base of every warning."""
+
+
+class AlignmentWarning(BandweaveWarning):
+    """The grids do not align as they should, and how it was handled."""
+
+
+class RadiometryWarning(BandweaveWarning):
+    """Values fell outside the range they should have."""
+
+
+class AssumptionWarning(BandweaveWarning):
+    """A convention stood in for an unknown measurement."""

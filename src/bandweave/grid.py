@@ -1,0 +1,58 @@
+"""Where an image lies on the ground: CRS, corner-based affine transform, shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from affine import Affine
+
+from bandweave.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The pixel grid of an image.
+
+    `transform` maps (column, row) of pixel *corners* to ground coordinates, as GDAL has it:
+    pixel (0, 0) covers [0, 1) x [0, 1). Both `crs` and `transform` are None for images without
+    georeference, for example toolbox `.mat` files.
+
+    Example:
+        >>> g = Grid((8, 8), Affine(2.0, 0, 100.0, 0, -2.0, 50.0), "EPSG:32633")
+        >>> g.window(Window(2, 1, 4, 4)).transform.f
+        46.0
+    """
+
+    shape: tuple[int, int]
+    """Rows, columns."""
+    transform: Affine | None = None
+    """Corner-based affine transform, or None."""
+    crs: str | None = None
+    """Coordinate reference system as WKT or authority code, or None."""
+
+    @property
+    def is_georeferenced(self) -> bool:
+        """Tell whether the grid has a transform."""
+        return self.transform is not None
+
+    @property
+    def gsd(self) -> tuple[float, float] | None:
+        """Return the pixel size (rows, columns) in ground units, or None without georeference."""
+        if self.transform is None:
+            return None
+        t = self.transform
+        return (t.b**2 + t.e**2) ** 0.5, (t.a**2 + t.d**2) ** 0.5
+
+    def window(self, window: Window) -> Grid:
+        """Return the grid of a part of this image."""
+        if self.transform is None:
+            return replace(self, shape=window.shape)
+        moved = self.transform * Affine.translation(window.col, window.row)
+        return replace(self, shape=window.shape, transform=moved)
+
+    def coarsened(self, ratio: int) -> Grid:
+        """Return the grid whose pixels cover `ratio` x `ratio` pixels of this one."""
+        shape = (self.shape[0] // ratio, self.shape[1] // ratio)
+        if self.transform is None:
+            return replace(self, shape=shape)
+        return replace(self, shape=shape, transform=self.transform * Affine.scale(ratio))

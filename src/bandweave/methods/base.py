@@ -1,0 +1,100 @@
+"""What a fusion method is: fitted from a scene's statistics, then applied within a reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from bandweave.methods.statistics import Measurement, SceneStatistics
+from bandweave.pair import ImagePair, PairProfile
+from bandweave.radiometry import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """The result at a pixel depends on its surroundings up to `apron` only."""
+
+    apron: int
+    """Fine pixels of context per side that make the result exact; a multiple of the ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class FixedTile:
+    """The result belongs to a tile of one size; tiles are overlapped and blended."""
+
+    size: int
+    """Fine pixels per side of the tile the method runs on."""
+    overlap: int
+    """Fine pixels shared by neighbouring tiles, blended by a raised cosine."""
+    apron: int = 0
+    """Fine pixels of further context that `prepare` needs, cut off before the tile is run."""
+    batch: int = 8
+    """Tiles per call; always filled, so that a pixel never depends on its companions."""
+
+
+@dataclass(frozen=True, slots=True)
+class WholeScene:
+    """The method needs all pixels at once."""
+
+    bytes_per_pixel: int
+    """Working memory per fine pixel, for the check before the start."""
+
+
+Reach = Local | FixedTile | WholeScene
+
+
+class Fitted(Protocol):
+    """A method ready to fuse: nothing it does depends on pixels outside its reach any more."""
+
+    @property
+    def reach(self) -> Reach:
+        """Return how far a result depends on its surroundings."""
+        ...
+
+    def fuse(self, pair: ImagePair) -> Image:
+        """Return `hrms` `(C, H, W)` in physical values, on the pair's fine grid.
+
+        A `FixedTile` method takes pairs of its tile size plus apron only.
+        """
+        ...
+
+
+class FittedTiles(Fitted, Protocol):
+    """A fitted `FixedTile` method, which runs several tiles at once."""
+
+    def prepare(self, pair: ImagePair) -> ImagePair:
+        """Do the local part (phase, sharpness) on a tile with its apron, then cut the apron."""
+        ...
+
+    def fuse_batch(self, tiles: Sequence[ImagePair]) -> list[Image]:
+        """Fuse prepared tiles; the result of each is the same whatever else is in the batch."""
+        ...
+
+
+class Method(Protocol):
+    """A way to fuse, before it has seen the scene."""
+
+    @property
+    def id(self) -> str:
+        """Return the key in METHODS."""
+        ...
+
+    @property
+    def precision(self) -> type[np.float32 | np.float64]:
+        """Return the type in which pairs are handed over."""
+        ...
+
+    def measurement(self, profile: PairProfile) -> Measurement | None:
+        """Return what has to be summed over the whole scene first, or None."""
+        ...
+
+    def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> Fitted:
+        """Settle everything that depends on the whole scene.
+
+        Raises:
+            FusionError: The pair does not suit the method (bands, ratio, scale, sensor model).
+        """
+        ...

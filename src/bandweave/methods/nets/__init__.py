@@ -1,0 +1,1 @@
+"""Networks, their weight files, and the compatibility with published ones."""

@@ -1,0 +1,136 @@
+"""Sums over a whole scene that methods are fitted from; mergeable, so that tiles can be added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandweave.pair import ImagePair, Mask
+from bandweave.radiometry import Image
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Count, mean and co-moments of F features over pixels.
+
+    `comoment` = Σ (x − mean)(x − mean)ᵀ. Merging follows T. Chan, G. Golub and R. LeVeque (1979),
+    which keeps the digits that a plain sum of squares loses.
+
+    Example:
+        >>> x = np.arange(6.0).reshape(1, 2, 3)
+        >>> float(Moments.of(x).covariance()[0, 0])
+        3.5
+    """
+
+    count: int
+    """Number of pixels."""
+    mean: Vector
+    """`(F,)`."""
+    comoment: Matrix
+    """`(F, F)`, symmetric."""
+    smallest: Vector
+    """`(F,)`, minimum of each feature; +inf where no pixel was counted."""
+    largest: Vector
+    """`(F,)`, maximum of each feature; -inf where no pixel was counted."""
+
+    @classmethod
+    def empty(cls, features: int) -> Moments:
+        """Start from no pixel at all."""
+        inf = np.full(features, np.inf)
+        return cls(0, np.zeros(features), np.zeros((features, features)), inf, -inf)
+
+    @classmethod
+    def of(cls, features: Image, valid: Mask | None = None) -> Moments:
+        """Sum over the valid pixels of `features` `(F, H, W)`."""
+        columns = (
+            features.reshape(features.shape[0], -1) if valid is None else features[:, valid]
+        ).astype(np.float64)
+        count = columns.shape[1]
+        if count == 0:
+            return cls.empty(features.shape[0])
+        mean = columns.mean(axis=1)
+        centred = columns - mean[:, None]
+        return cls(count, mean, centred @ centred.T, columns.min(axis=1), columns.max(axis=1))
+
+    def merged(self, other: Moments) -> Moments:
+        """Add the pixels of `other`."""
+        if other.count == 0:
+            return self
+        if self.count == 0:
+            return other
+        count = self.count + other.count
+        delta = other.mean - self.mean
+        return Moments(
+            count,
+            self.mean + delta * (other.count / count),
+            self.comoment
+            + other.comoment
+            + np.outer(delta, delta) * (self.count * other.count / count),
+            np.minimum(self.smallest, other.smallest),
+            np.maximum(self.largest, other.largest),
+        )
+
+    def covariance(self) -> Matrix:
+        """Return the covariance `(F, F)`, dividing by n − 1."""
+        return self.comoment / max(self.count - 1, 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """What a method wants to have summed over the scene, for one window of it."""
+
+    fine: Image
+    """`(F, H, W)` features on the fine grid; F may be 0."""
+    coarse: Image
+    """`(G, h, w)` features on the coarse grid; G may be 0."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SceneStatistics:
+    """Sums over all valid pixels of a scene."""
+
+    fine: Moments
+    coarse: Moments
+
+    @classmethod
+    def of(cls, features: Features, pair: ImagePair) -> SceneStatistics:
+        """Sum the features of one window over its valid pixels."""
+        return cls(
+            Moments.of(features.fine, pair.valid), Moments.of(features.coarse, pair.coarse_valid)
+        )
+
+    def merged(self, other: SceneStatistics) -> SceneStatistics:
+        """Add the pixels of another window."""
+        return SceneStatistics(self.fine.merged(other.fine), self.coarse.merged(other.coarse))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """How a method measures a scene: a local function of the pair, and the context it needs."""
+
+    features: Callable[[ImagePair], Features]
+    """Maps a pair to features of the same extent."""
+    apron: int
+    """Fine pixels of context per side that make the features exact; a multiple of the ratio."""
+
+
+def solve_least_squares(moments: Moments, target: int, columns: list[int]) -> tuple[Vector, float]:
+    """Regress feature `target` on `columns` with an intercept, from moments alone.
+
+    Solves min over (w, w₀) of Σ (t − wᵀx − w₀)². Singular directions get weight 0 (minimum norm).
+
+    Returns:
+        Weights in the order of `columns`, and the intercept.
+    """
+    gram = moments.comoment[np.ix_(columns, columns)]
+    right = moments.comoment[columns, target]
+    weights: NDArray[Any] = np.linalg.lstsq(gram, right, rcond=1e-12)[0]
+    intercept = moments.mean[target] - weights @ moments.mean[columns]
+    return weights, float(intercept)

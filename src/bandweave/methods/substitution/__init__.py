@@ -1,0 +1,1 @@
+"""Component substitution: replace an intensity by the PAN."""

@@ -1,0 +1,1 @@
+"""Fuse a scene of any size: plan, run, blend, write."""

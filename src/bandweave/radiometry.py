@@ -1,0 +1,51 @@
+"""Between digital numbers, the unit range of the networks, and integer files.
+
+Scaling uses a fixed `full_scale`, never the image's own minimum or maximum: a pixel's value must
+not depend on what else is in the picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Image = NDArray[np.floating[Any]]
+
+
+def to_unit(image: Image, full_scale: float) -> Image:
+    """Divide physical values by `full_scale`, so that DN in [0, full_scale] become [0, 1]."""
+    return image / image.dtype.type(full_scale)
+
+
+def from_unit(image: Image, full_scale: float) -> Image:
+    """Multiply values of the unit range by `full_scale`: the inverse of `to_unit`."""
+    return image * image.dtype.type(full_scale)
+
+
+def to_storage(
+    image: Image,
+    dtype: DTypeLike,
+    *,
+    largest: float | None = None,
+    smallest: float | None = None,
+) -> NDArray[Any]:
+    """Round half to even and clip to the range of an integer type; cast to a floating type.
+
+    Args:
+        image: Physical values, any shape; NaN becomes 0 in integer types.
+        dtype: Type of the file.
+        largest: Clip above this value too, for example the sensor's full scale.
+        smallest: Clip below this value too.
+    """
+    target = np.dtype(dtype)
+    if target.kind == "f":
+        return image.astype(target, copy=False)
+    limits = np.iinfo(target)
+    low = limits.min if smallest is None else max(smallest, limits.min)
+    high = limits.max if largest is None else min(largest, limits.max)
+    # Clipping in float64 first: float32 cannot hold the largest int32 and would wrap around.
+    wide = np.nan_to_num(image.astype(np.float64), nan=0.0, posinf=high, neginf=low)
+    rounded: NDArray[Any] = np.clip(np.rint(wide), low, high).astype(target)
+    return rounded

@@ -1,0 +1,1 @@
+"""Raster files in and out: grids, windows, masks, tiled writing."""

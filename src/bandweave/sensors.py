@@ -1,0 +1,102 @@
+"""What is known of each sensor: bands, wavelengths, GSD, bit depth, MTF gains.
+
+The numbers stand in `sensors.toml`, each with its source; an unknown value is absent there and
+None here, never guessed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from bandweave.errors import UnknownSensorError
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One spectral band."""
+
+    name: str
+    """Name, lower case, for example `red edge`."""
+    wavelength: float | None = None
+    """Centre wavelength in nanometres, or None where not known."""
+    mtf_gain: float | None = None
+    """MTF at the Nyquist frequency of the band's own grid, in (0, 1), or None where not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """A pair of instruments: a sharp one with few bands and a coarse one with many."""
+
+    id: str
+    """Key in the table, for example `wv3`."""
+    name: str
+    """Display name, for example `WorldView-3`."""
+    bands: tuple[Band, ...]
+    """Spectral bands in the order of delivery; empty where any number is meant."""
+    ratio: int | None = None
+    """GSD of the spectral image divided by that of the spatial one."""
+    pan_gsd: float | None = None
+    """Ground sampling distance of the PAN in metres at nadir."""
+    bit_depth: int | None = None
+    """Bits of the DN as delivered."""
+    full_scale: float | None = None
+    """DN that maps to 1.0 in learned methods."""
+    pan_mtf_gain: float | None = None
+    """MTF of the PAN at the Nyquist frequency of the *coarse* grid, in (0, 1)."""
+    default_mtf_gain: float | None = None
+    """Gain that stands for every band without a measured one: a convention, see `assumptions`."""
+    sources: tuple[str, ...] = ()
+    """Where the numbers come from."""
+    assumptions: tuple[str, ...] = ()
+    """Values that are a protocol's convention and not a measurement; printed when used."""
+
+    @property
+    def band_names(self) -> tuple[str, ...] | None:
+        """Return the band names, or None where the sensor stands for any bands."""
+        return tuple(band.name for band in self.bands) or None
+
+    def mtf_gains(self, bands: int) -> tuple[float, ...] | None:
+        """Return one MTF gain per band for an image of `bands` bands, or None where unknown."""
+        if self.bands and len(self.bands) == bands:
+            gains = [band.mtf_gain or self.default_mtf_gain for band in self.bands]
+            known = tuple(gain for gain in gains if gain is not None)
+            return known if len(known) == bands else None
+        if not self.bands and self.default_mtf_gain is not None:
+            return (self.default_mtf_gain,) * bands
+        return None
+
+
+@cache
+def sensor_table() -> dict[str, Sensor]:
+    """Return every known sensor by its id."""
+    raw = tomllib.loads(files("bandweave").joinpath("sensors.toml").read_text(encoding="utf-8"))
+    return {key: _sensor(key, entry) for key, entry in raw.items()}
+
+
+def find_sensor(name: str) -> Sensor:
+    """Return a sensor by id or display name, whatever the case.
+
+    Raises:
+        UnknownSensorError: No such sensor; the message lists the valid names.
+    """
+    table = sensor_table()
+    wanted = name.strip().lower()
+    for sensor in table.values():
+        if wanted in (sensor.id, sensor.name.lower()):
+            return sensor
+    raise UnknownSensorError(
+        f"There is no sensor {name!r}; known sensors are {', '.join(table)}. "
+        "Give one of these, or `none` for the protocol's neutral values."
+    )
+
+
+def _sensor(key: str, entry: dict[str, Any]) -> Sensor:
+    fields = dict(entry)
+    bands = tuple(Band(**band) for band in fields.pop("bands", []))
+    for listed in ("sources", "assumptions"):
+        fields[listed] = tuple(fields.get(listed, ()))
+    return Sensor(id=key, bands=bands, **fields)
