@@ -1,0 +1,56 @@
+"""EXP: bring the spectral image to the fine grid and stop. The floor of every table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandweave.degrade.sampling import interpolate, interpolation_apron
+from bandweave.methods.base import Local
+from bandweave.methods.statistics import Measurement, SceneStatistics
+from bandweave.pair import ImagePair, PairProfile
+from bandweave.radiometry import Image
+
+
+def upsample(pair: ImagePair) -> Image:
+    """Return `ms_up` `(C, H, W)`: the spectral image on the fine grid.
+
+    The 23-tap interpolator at the pair's own phase; the scene's border is mirrored. (The toolbox
+    continues the array periodically instead; only the outer pixels differ.)
+    """
+    return interpolate(pair.spectral, pair.ratio, pair.phase, border="symmetric")
+
+
+@dataclass(frozen=True, slots=True)
+class FittedInterpolation:
+    """EXP for one ratio."""
+
+    reach: Local
+
+    def fuse(self, pair: ImagePair) -> Image:
+        """Return `ms_up`."""
+        return upsample(pair)
+
+
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """EXP: `hrms = ms_up`.
+
+    Source: B. Aiazzi, L. Alparone, S. Baronti and A. Garzelli, 2002, "Context-driven fusion of
+    high spatial and spectral resolution images based on oversampled multiresolution analysis",
+    IEEE TGRS 40(10), 2300-2312 (the 23-tap filter).
+    """
+
+    id: str = "exp"
+    precision: type[np.float32 | np.float64] = np.float32
+
+    def measurement(self, profile: PairProfile) -> Measurement | None:
+        """Nothing of the whole scene is needed."""
+        del profile
+        return None
+
+    def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedInterpolation:
+        """Settle the apron."""
+        del statistics
+        return FittedInterpolation(Local(interpolation_apron(profile.ratio)))

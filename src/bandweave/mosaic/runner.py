@@ -1,0 +1,250 @@
+"""Fuse a scene of any size: read, fuse, blend, write, with bounded memory.
+
+Reading and preparing run in threads ahead of the method, writing in a thread behind it. Results
+do not depend on the number of threads: tiles are anchored to the scene and summed in one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+
+from bandweave.errors import NodataError, ResourceError
+from bandweave.methods.base import Fitted, FittedTiles, FixedTile, Local, Method, WholeScene
+from bandweave.mosaic.blend import Band, FusedTile, RowBlender
+from bandweave.mosaic.plan import Tile, TilePlan
+from bandweave.mosaic.resume import RowStore
+from bandweave.mosaic.statistics import gather_statistics
+from bandweave.mosaic.threads import in_order
+from bandweave.pair import ImagePair, Mask
+from bandweave.radiometry import Image
+from bandweave.source import PairSource
+from bandweave.window import Window
+
+Advance = Callable[[int], None]
+
+
+class Sink(Protocol):
+    """Takes finished rows, top to bottom."""
+
+    def write_rows(self, rows: Image, valid: Mask | None) -> None:
+        """Take `(C, n, W)` physical values and their mask `(n, W)`."""
+        ...
+
+
+class ArraySink:
+    """Collect the rows in memory."""
+
+    def __init__(self) -> None:
+        self._rows: list[Image] = []
+        self._valid: list[Mask] = []
+
+    def write_rows(self, rows: Image, valid: Mask | None) -> None:
+        """Keep the rows."""
+        self._rows.append(rows)
+        self._valid.append(np.ones(rows.shape[1:], dtype=bool) if valid is None else valid)
+
+    @property
+    def hrms(self) -> Image:
+        """Return `(C, H, W)`; invalid pixels hold 0."""
+        return np.concatenate(self._rows, axis=1)
+
+    @property
+    def valid(self) -> Mask:
+        """Return the mask `(H, W)`."""
+        return np.concatenate(self._valid, axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What a run may use."""
+
+    workers: int = 1
+    """Threads that read, prepare and (local methods) fuse."""
+    max_memory: int | None = None
+    """Bytes of working memory for a method that needs the whole scene, or None for no check."""
+
+
+def fit_method(
+    method: Method, source: PairSource, limits: RunLimits, advance: Advance = lambda _: None
+) -> Fitted:
+    """Gather what the method needs of the whole scene, and fit it.
+
+    Raises:
+        NodataError: The scene holds no valid pixel.
+    """
+    measurement = method.measurement(source.profile)
+    if measurement is None:
+        return method.fit(source.profile, None)
+    statistics = gather_statistics(source, measurement, workers=limits.workers, advance=advance)
+    if max(statistics.fine.count, statistics.coarse.count) == 0:
+        raise NodataError(
+            f"{method.id} needs statistics of the scene, but no pixel is valid in both images; "
+            "check the nodata values with `bandweave check`."
+        )
+    return method.fit(source.profile, statistics)
+
+
+def run_scene(
+    fitted: Fitted,
+    source: PairSource,
+    sink: Sink,
+    *,
+    precision: type[np.float32 | np.float64],
+    window: Window | None = None,
+    limits: RunLimits | None = None,
+    store: RowStore | None = None,
+    advance: Advance = lambda _: None,
+) -> None:
+    """Fuse a scene, or a window of it, into a sink.
+
+    Args:
+        fitted: A fitted method; its reach decides how the scene is cut.
+        source: The scene.
+        sink: Receives the rows of the window, top to bottom.
+        precision: Type in which pairs are handed to the method.
+        window: Part of the scene; its pixels equal those of the full run. Default: all.
+        limits: Threads and memory.
+        store: Finished tile rows of an earlier, interrupted run of the same job.
+        advance: Called with the number of output pixels that were finished.
+
+    Raises:
+        ResourceError: A whole-scene method does not fit `limits.max_memory`.
+    """
+    limits = limits or RunLimits()
+    profile = source.profile
+    window = window or Window.whole(profile.shape)
+    plan = TilePlan.of(fitted.reach, profile.shape, profile.ratio)
+    _check_memory(fitted, plan, limits)
+    blender = RowBlender(plan, window, profile.bands)
+    rows = list(plan.tile_rows(window))
+
+    finished = store.finished(rows) if store is not None else []
+    for row in finished:
+        assert store is not None
+        band = store.band(row)
+        sink.write_rows(band.rows, band.valid)
+        advance(band.valid.size)
+    if finished:
+        assert store is not None
+        blender.start_after(finished[-1], store.tail(finished[-1]))
+
+    def write(item: tuple[int, Band, Image]) -> None:
+        row, band, tail = item
+        if store is not None:
+            store.keep(row, band, tail)
+        sink.write_rows(band.rows, band.valid)
+
+    tiles = [plan[r, c] for r in rows[len(finished) :] for c in plan.tile_cols(window)]
+    fused = _fused_tiles(fitted, source, tiles, precision, limits)
+    for (_, band, _), _ in in_order(write, _finished_rows(fused, blender), 1, ahead=1):
+        advance(band.valid.size)
+
+
+def _finished_rows(
+    fused: Iterator[FusedTile], blender: RowBlender
+) -> Iterator[tuple[int, Band, Image]]:
+    for tile in fused:
+        band = blender.add(tile)
+        if band is not None:
+            assert blender.tail is not None
+            yield tile.tile.row, band, blender.tail
+
+
+def _fused_tiles(
+    fitted: Fitted,
+    source: PairSource,
+    tiles: list[Tile],
+    precision: type[np.float32 | np.float64],
+    limits: RunLimits,
+) -> Iterator[FusedTile]:
+    match fitted.reach:
+        case FixedTile(batch=batch):
+            yield from _fuse_fixed(cast("FittedTiles", fitted), source, tiles, precision, batch)
+        case Local() | WholeScene():
+
+            def work(tile: Tile) -> FusedTile:
+                return _fuse_block(fitted, source, tile, precision)
+
+            for _, fused in in_order(work, tiles, limits.workers):
+                yield fused
+
+
+def _fuse_block(
+    fitted: Fitted, source: PairSource, tile: Tile, precision: type[np.float32 | np.float64]
+) -> FusedTile:
+    """Fuse a block with its apron and cut the apron off."""
+    pair = source.read(tile.read, precision)
+    rows, cols = tile.run.relative_to(tile.read).slices
+    valid = None if pair.valid is None else pair.valid[rows, cols]
+    if valid is not None and not valid.any():
+        return FusedTile(tile, None, None)
+    return FusedTile(tile, fitted.fuse(pair)[:, rows, cols], valid)
+
+
+def _fuse_fixed(
+    fitted: FittedTiles,
+    source: PairSource,
+    tiles: list[Tile],
+    precision: type[np.float32 | np.float64],
+    batch: int,
+) -> Iterator[FusedTile]:
+    """Prepare tiles in a thread, run them in batches, give them back in order."""
+
+    def prepare(tile: Tile) -> tuple[ImagePair | None, Mask | None]:
+        inside = tile.read.intersection(Window.whole(source.profile.shape))
+        pair = source.read(inside, precision)
+        rows, cols = tile.write.relative_to(inside).slices
+        valid = None if pair.valid is None else pair.valid[rows, cols]
+        if valid is not None and not valid.any():
+            return None, None
+        return fitted.prepare(_reflected(pair, inside, tile.read)), valid
+
+    waiting: list[tuple[Tile, ImagePair | None, Mask | None]] = []
+    for tile, (pair, valid) in in_order(prepare, tiles, 1, ahead=2 * batch):
+        waiting.append((tile, pair, valid))
+        if sum(p is not None for _, p, _ in waiting) == batch:
+            yield from _fuse_waiting(fitted, waiting)
+            waiting = []
+    yield from _fuse_waiting(fitted, waiting)
+
+
+def _fuse_waiting(
+    fitted: FittedTiles, waiting: list[tuple[Tile, ImagePair | None, Mask | None]]
+) -> Iterator[FusedTile]:
+    pairs = [pair for _, pair, _ in waiting if pair is not None]
+    results = iter(fitted.fuse_batch(pairs) if pairs else [])
+    for tile, pair, valid in waiting:
+        yield FusedTile(tile, None if pair is None else next(results), valid)
+
+
+def _reflected(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:
+    """Fill a tile that crosses the scene's edge by reflection (edge pixels repeated)."""
+    if inside == wanted:
+        return pair
+    before = (inside.row - wanted.row, inside.col - wanted.col)
+    after = (wanted.row_stop - inside.row_stop, wanted.col_stop - inside.col_stop)
+    fine = [(b, a) for b, a in zip(before, after, strict=True)]
+    coarse = [(b // pair.ratio, a // pair.ratio) for b, a in fine]
+    return pair.replace(
+        spatial=np.pad(pair.spatial, [(0, 0), *fine], mode="symmetric"),
+        spectral=np.pad(pair.spectral, [(0, 0), *coarse], mode="symmetric"),
+        valid=None if pair.valid is None else np.pad(pair.valid, fine, mode="symmetric"),
+        grid=None,
+    )
+
+
+def _check_memory(fitted: Fitted, plan: TilePlan, limits: RunLimits) -> None:
+    if not isinstance(fitted.reach, WholeScene) or limits.max_memory is None:
+        return
+    needed = fitted.reach.bytes_per_pixel * plan.scene[0] * plan.scene[1]
+    if needed > limits.max_memory:
+        raise ResourceError(
+            f"This method works on the whole scene at once and needs about "
+            f"{needed / 2**30:.1f} GiB for {plan.scene[0]} x {plan.scene[1]} pixels, but "
+            f"{limits.max_memory / 2**30:.1f} GiB are allowed; choose a method that works in "
+            "tiles, a smaller --window, or a larger --max-memory."
+        )
