@@ -1,0 +1,88 @@
+"""What every metric asks of its images: one shape, one mask, finite values where they count."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandweave.errors import NodataError, ShapeError
+from bandweave.pair import Mask
+from bandweave.radiometry import Image
+
+Array = NDArray[np.float64]
+
+
+def matched(
+    estimate: Image, reference: Image, valid: Mask | None = None
+) -> tuple[Array, Array, Mask | None]:
+    """Return both images as float64 `(C, H, W)`, once they and the mask fit each other.
+
+    Raises:
+        ShapeError: The images are not `(C, H, W)` of one shape, hold no pixel, or the mask is of
+            another size.
+        NodataError: No pixel is valid.
+    """
+    for role, image in (("estimate", estimate), ("reference", reference)):
+        if image.ndim != 3 or image.size == 0:
+            raise ShapeError(
+                f"The {role} must be (bands, rows, columns) with at least one pixel, "
+                f"got {image.shape}."
+            )
+    if estimate.shape != reference.shape:
+        raise ShapeError(
+            f"Estimate and reference must have one shape, got {estimate.shape} and "
+            f"{reference.shape}; crop or resample one of them first."
+        )
+    if valid is not None:
+        _check_mask(valid, estimate.shape[1:])
+    return (
+        estimate.astype(np.float64, copy=False),
+        reference.astype(np.float64, copy=False),
+        valid,
+    )
+
+
+def pixels(estimate: Image, reference: Image, valid: Mask | None = None) -> tuple[Array, Array]:
+    """Return the valid pixels of both images as float64 columns `(C, N)`.
+
+    Raises:
+        ShapeError: As for `matched`.
+        NodataError: No pixel is valid, or a valid one is not finite.
+    """
+    f, g, mask = matched(estimate, reference, valid)
+    columns = [
+        image.reshape(image.shape[0], -1) if mask is None else image[:, mask] for image in (f, g)
+    ]
+    require_finite(columns[0], "estimate")
+    require_finite(columns[1], "reference")
+    return columns[0], columns[1]
+
+
+def require_finite(values: Array, role: str) -> None:
+    """Refuse NaN and infinity among the values `(C, ...)` that are scored.
+
+    Raises:
+        NodataError: A value is not finite; the sentence names the first band and the count.
+    """
+    # One sum is cheaper than a mask of the whole image, and is finite only where all values are.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):
+            return
+    bad = ~np.isfinite(values.reshape(values.shape[0], -1))
+    if not bad.any():
+        return
+    band = int(np.argmax(bad.any(axis=1)))
+    raise NodataError(
+        f"Metrics need finite values, but band {band} of the {role} has NaN or infinity at "
+        f"{int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or fill them."
+    )
+
+
+def _check_mask(valid: Mask, shape: tuple[int, ...]) -> None:
+    if valid.shape != shape or valid.dtype != np.bool_:
+        raise ShapeError(
+            f"The mask must be boolean with the image's rows and columns {shape}, "
+            f"got {valid.dtype} {valid.shape}."
+        )
+    if not valid.any():
+        raise NodataError("The mask leaves no valid pixel, so there is nothing to score.")
