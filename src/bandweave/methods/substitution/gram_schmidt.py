@@ -47,8 +47,8 @@ class FittedGramSchmidt:
         kind = ms_up.dtype
         detail = pair.spatial[0] * kind.type(self.pan_gain) + kind.type(self.offset)
         detail -= np.tensordot(self.weights.astype(kind), ms_up, axes=1)
-        for band, gain in zip(ms_up, self.gains.astype(kind), strict=True):
-            band += gain * detail
+        for band, gain in enumerate(self.gains.astype(kind)):
+            ms_up[band] += gain * detail
         return ms_up
 
 

@@ -1,0 +1,5 @@
+"""`python -m bandweave`."""
+
+from bandweave.cli.main import main
+
+main()

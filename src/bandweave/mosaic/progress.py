@@ -1,0 +1,79 @@
+"""Progress of long work on stderr: megapixels per second and time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+# Seconds between two lines where stderr is no terminal (a log file, a batch queue).
+_LOG_EVERY = 10.0
+
+
+class _Rate(ProgressColumn):
+    """Megapixels of output per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("-- MPix/s" if not speed else f"{speed / 1e6:.2f} MPix/s")
+
+
+@contextmanager
+def progress(title: str, pixels: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show the progress of `pixels` pixels of work; yield a function to call with pixels done."""
+    if quiet:
+        yield lambda _: None
+    elif sys.stderr.isatty():
+        with _bar() as bar:
+            task = bar.add_task(title, total=pixels)
+            yield lambda done: bar.update(task, advance=done)
+    else:
+        yield _Log(title, pixels).advance
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+class _Log:
+    """A line now and then."""
+
+    def __init__(self, title: str, pixels: int) -> None:
+        self._title, self._pixels, self._done = title, pixels, 0
+        self._start = self._last = time.monotonic()
+
+    def advance(self, pixels: int) -> None:
+        self._done += pixels
+        now = time.monotonic()
+        if now - self._last < _LOG_EVERY and self._done < self._pixels:
+            return
+        self._last = now
+        rate = self._done / max(now - self._start, 1e-9)
+        left = (self._pixels - self._done) / max(rate, 1e-9)
+        sys.stderr.write(
+            f"{self._title}: {100 * self._done / max(self._pixels, 1):.0f} %, "
+            f"{rate / 1e6:.2f} MPix/s, {left:.0f} s left\n"
+        )
+        sys.stderr.flush()
