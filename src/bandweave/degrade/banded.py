@@ -1,0 +1,121 @@
+"""The one-dimensional linear map behind every filter, decimation and interpolation.
+
+A filter along an axis repeats the same few weights at every step. Written as a block-Toeplitz
+matrix for a run of steps it becomes a small dense matrix product, which is the fastest thing a CPU
+does, exact in the image's own type, and independent of where a tile starts up to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bandweave.radiometry import Image
+
+Border = Literal["replicate", "symmetric", "circular"]
+Axis = Literal[-2, -1]
+
+_PAD_MODES = {"replicate": "edge", "symmetric": "symmetric", "circular": "wrap"}
+
+# Rows of a block matrix: large enough for the matrix product to run at speed, small enough that
+# the zeros outside the band cost less than they save (benchmarks/bench_simulate.py).
+_BLOCK_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stencil:
+    """Weights that are repeated along an axis: step j maps `taps` inputs to `step_out` outputs.
+
+    output[j·step_out + p] = Σ_k taps[k, p] · input[j·step_in + start + k]
+    """
+
+    taps: NDArray[np.float64]
+    """`(K, step_out)`."""
+    step_in: int
+    """Input samples by which successive steps are apart: 1, or the ratio in a decimation."""
+    start: int
+    """Input index of the first tap at step 0; negative where it needs a border."""
+
+    def apply(self, image: Image, axis: Axis, steps: int, border: Border) -> Image:
+        """Run `steps` steps along `axis` of `image` `(..., rows, columns)`."""
+        padded = _pad(image, axis, *self._margins(image.shape[axis], steps), border)
+        padded = _from(padded, axis, max(self.start, 0))
+        shape = list(image.shape)
+        shape[axis] = steps * self.taps.shape[1]
+        result = np.empty(shape, dtype=image.dtype)
+        for block, source, target in self._blocks(steps, image.dtype):
+            if axis == -1:
+                np.matmul(padded[..., source], block, out=result[..., target])
+            else:
+                np.matmul(block.T, padded[..., source, :], out=result[..., target, :])
+        return result
+
+    def adjoint(self, image: Image, axis: Axis, length: int, border: Border) -> Image:
+        """Apply the transpose of `apply` for an input of `length` samples along `axis`."""
+        steps = image.shape[axis] // self.taps.shape[1]
+        before, after = self._margins(length, steps)
+        shape = list(image.shape)
+        shape[axis] = before + length + after
+        spread = np.zeros(shape, dtype=image.dtype)
+        window = _from(spread, axis, max(self.start, 0))
+        for block, source, target in self._blocks(steps, image.dtype):
+            if axis == -1:
+                window[..., source] += image[..., target] @ block.T
+            else:
+                window[..., source, :] += block @ image[..., target, :]
+        return _fold(spread, axis, before, length, border)
+
+    def _margins(self, length: int, steps: int) -> tuple[int, int]:
+        stop = self.start + (steps - 1) * self.step_in + self.taps.shape[0]
+        return max(-self.start, 0), max(stop - length, 0)
+
+    def _blocks(self, steps: int, dtype: DTypeLike) -> list[tuple[Image, slice, slice]]:
+        reach, width = self.taps.shape
+        run = max((max(_BLOCK_ROWS, 2 * reach) - reach) // self.step_in + 1, 1)
+        blocks: list[tuple[Image, slice, slice]] = []
+        for first in range(0, steps, run):
+            count = min(run, steps - first)
+            if not blocks or blocks[0][2].stop != count * width:
+                matrix = self._matrix(count).astype(dtype)
+            else:
+                matrix = blocks[0][0]
+            start = first * self.step_in
+            source = slice(start, start + matrix.shape[0])
+            blocks.append((matrix, source, slice(first * width, (first + count) * width)))
+        return blocks
+
+    def _matrix(self, steps: int) -> NDArray[np.float64]:
+        """Return the block-Toeplitz matrix of `steps` steps, inputs in rows."""
+        reach, width = self.taps.shape
+        matrix = np.zeros(((steps - 1) * self.step_in + reach, steps * width))
+        for j in range(steps):
+            rows = slice(j * self.step_in, j * self.step_in + reach)
+            matrix[rows, j * width : (j + 1) * width] = self.taps
+        return matrix
+
+
+def _pad(image: Image, axis: Axis, before: int, after: int, border: Border) -> Image:
+    if before == after == 0:
+        return image
+    margins = [(0, 0)] * image.ndim
+    margins[axis] = (before, after)
+    return np.pad(image, margins, mode=_PAD_MODES[border])  # type: ignore[call-overload,no-any-return]
+
+
+def _from(image: Image, axis: Axis, start: int) -> Image:
+    """Return a view that begins at index `start` of `axis`."""
+    return image[..., start:] if axis == -1 else image[..., start:, :]
+
+
+def _fold(spread: Image, axis: Axis, before: int, length: int, border: Border) -> Image:
+    """Apply the transpose of `_pad`: add what lies in the margins to the pixels they copy."""
+    after = spread.shape[axis] - before - length
+    origin = np.pad(np.arange(length), (before, after), mode=_PAD_MODES[border])  # type: ignore[call-overload]
+    moved = np.moveaxis(spread, axis, 0)
+    result = moved[before : before + length].copy()
+    for margin in (*range(before), *range(before + length, before + length + after)):
+        result[origin[margin]] += moved[margin]
+    return np.moveaxis(result, 0, axis)
