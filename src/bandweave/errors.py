@@ -5,6 +5,10 @@ class FusionError(Exception):
     """Base of every error that bandweave raises on purpose: one plain sentence, no traceback."""
 
 
+class ConfigError(FusionError, ValueError):
+    """An option has an impossible value, or no such option exists."""
+
+
 class GridMismatchError(FusionError, ValueError):
     """Two images do not share a grid that fusion can use."""
 

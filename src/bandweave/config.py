@@ -1,0 +1,91 @@
+"""What a run was asked to do: frozen, validated, unknown keys refused."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from bandweave.errors import ConfigError
+
+
+class RunConfig(BaseModel):
+    """Base of every run's configuration."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def checked(cls, **options: Any) -> Self:
+        """Validate options.
+
+        Raises:
+            ConfigError: One sentence that names the first wrong option.
+        """
+        try:
+            return cls(**options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "options"
+            if first["type"] == "extra_forbidden":
+                raise ConfigError(
+                    f"There is no option {name!r}; valid ones are {', '.join(cls.model_fields)}."
+                ) from None
+            raise ConfigError(
+                f"Option {name!r}: {first['msg']}, got {first.get('input')!r}."
+            ) from None
+
+
+class FuseConfig(RunConfig):
+    """Options of `bandweave fuse` and `bandweave.fuse`."""
+
+    method: str | None = None
+    """Method id; None for U2Net where a weight file fits, else the best classical method."""
+    weights: str | None = None
+    """Name of shipped weights, or a file (.safetensors, or a published .pth)."""
+    sensor: str | None = None
+    """Sensor id or name; None for what the files say."""
+    full_scale: float | None = Field(default=None, gt=0)
+    """Value that maps to 1.0 in learned methods."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    window: tuple[int, int, int, int] | None = None
+    """Column, row, width, height in PAN pixels: fuse this part only."""
+    bbox: tuple[float, float, float, float] | None = None
+    """Left, bottom, right, top in the PAN's coordinates: fuse this part only."""
+    extent: Literal["intersection", "pan"] = "intersection"
+    """Write the whole MS pixels inside the PAN, or the PAN's whole grid."""
+    align: Literal["auto", "off"] | tuple[float, float] = "auto"
+    """Correct a measured displacement, none, or the given one (rows, columns) in PAN pixels."""
+    pan_sharpness: Literal["auto", "off"] | float = "auto"
+    """Match the PAN to the weights, leave it, or blur it with this sigma (learned methods)."""
+    tiling: Literal["blend", "official"] = "blend"
+    """Overlapped and blended tiles, or the released program's cut tiles (parity)."""
+    bands: tuple[int, ...] | None = None
+    """MS bands to take, counted from 1, in this order."""
+    mask: Literal["auto", "nodata", "internal", "alpha", "none"] = "auto"
+    nodata: float | None = None
+    """Nodata value of both inputs, over what the files say."""
+    dtype: str | None = None
+    """Type of the output; None for the MS's."""
+    cog: bool = False
+    creation_options: dict[str, str] = Field(default_factory=dict)
+    """GDAL creation options, KEY to VALUE."""
+    workers: int = Field(default=2, ge=1)
+    """Threads."""
+    max_memory: float | None = Field(default=None, gt=0)
+    """GiB that a whole-scene method may take."""
+    overwrite: bool = False
+    resume: bool = False
+
+    @field_validator("pan_sharpness")
+    @classmethod
+    def _sigma(cls, value: str | float) -> str | float:
+        if isinstance(value, float) and value < 0:
+            raise ValueError("a blur must be 0 or more PAN pixels wide")
+        return value
+
+    @field_validator("bands")
+    @classmethod
+    def _counted_from_one(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or min(value) < 1):
+            raise ValueError("bands are counted from 1")
+        return value

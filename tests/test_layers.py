@@ -1,0 +1,92 @@
+"""Imports point one way along the chain, and the package starts light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "bandweave"
+
+VALUES = {
+    "__init__", "config", "errors", "grid", "pair", "radiometry", "sensors", "source", "window",
+}  # fmt: skip
+# What each part may import besides itself. Values stand below everything.
+ALLOWED: dict[str, set[str]] = {
+    "raster": VALUES,
+    "degrade": VALUES,
+    "datasets": VALUES | {"raster", "degrade"},
+    "methods": VALUES | {"degrade"},
+    "metrics": VALUES | {"raster", "degrade", "datasets"},
+    "mosaic": VALUES | {"raster", "degrade", "datasets", "methods"},
+    "report": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics"},
+    "cli": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics", "report"},
+    "__main__": {"cli"},
+}
+# The package's own front door names what it offers and looks it up late.
+LATE = {"__init__": {"mosaic"}}
+
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    relative = path.relative_to(SOURCE)
+    return relative.parts[0].removesuffix(".py")
+
+
+def imported_parts(tree: ast.AST) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, "imports are absolute"
+            if node.module == "bandweave":
+                names |= {f"bandweave.{alias.name}" for alias in node.names}
+            else:
+                names.add(node.module)
+    parts = {name.split(".")[1] for name in names if name.startswith("bandweave.")}
+    return {part if part != "__version__" else "__init__" for part in parts}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_along_the_chain(path: Path) -> None:
+    part = part_of(path)
+    imported = imported_parts(ast.parse(path.read_text(encoding="utf-8"))) - {part}
+    allowed = VALUES | LATE.get(part, set()) if part in VALUES else ALLOWED[part]
+    assert imported <= allowed, f"{part} must not import {sorted(imported - allowed)}"
+
+
+HEAVY_HOMES = {
+    "torch": ("methods/nets/", "methods/learned.py", "methods/official_tiling.py"),
+    "click": ("cli/",),
+    "matplotlib": (),
+    "accelerate": (),
+    "dask": (),
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_heavy_libraries_stay_at_home(path: Path) -> None:
+    relative = path.relative_to(SOURCE).as_posix()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+        for name in names:
+            homes = HEAVY_HOMES.get(name.split(".")[0])
+            assert homes is None or relative.startswith(homes), f"{relative} imports {name}"
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import bandweave"], ["-m", "bandweave", "--help"]])
+def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, check=True
+    )
+    loaded = {line.rsplit("|", 1)[-1].strip() for line in run.stderr.splitlines()}
+    assert not loaded & {"torch", "matplotlib", "rasterio", "scipy", "h5py"}
