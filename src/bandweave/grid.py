@@ -47,7 +47,12 @@ class Grid:
         """Return the grid of a part of this image."""
         if self.transform is None:
             return replace(self, shape=window.shape)
-        moved = self.transform * Affine.translation(window.col, window.row)
+        t = self.transform
+        corner = (
+            t.a * window.col + t.b * window.row + t.c,
+            t.d * window.col + t.e * window.row + t.f,
+        )
+        moved = Affine(t.a, t.b, corner[0], t.d, t.e, corner[1])
         return replace(self, shape=window.shape, transform=moved)
 
     def coarsened(self, ratio: int) -> Grid:
@@ -55,4 +60,6 @@ class Grid:
         shape = (self.shape[0] // ratio, self.shape[1] // ratio)
         if self.transform is None:
             return replace(self, shape=shape)
-        return replace(self, shape=shape, transform=self.transform * Affine.scale(ratio))
+        t = self.transform
+        scaled = Affine(t.a * ratio, t.b * ratio, t.c, t.d * ratio, t.e * ratio, t.f)
+        return replace(self, shape=shape, transform=scaled)
