@@ -37,6 +37,10 @@ class Sensor:
     """Display name, for example `WorldView-3`."""
     bands: tuple[Band, ...]
     """Spectral bands in the order of delivery; empty where any number is meant."""
+    aliases: tuple[str, ...] = ()
+    """Further names, without regard to case."""
+    toolbox_name: str | None = None
+    """Name in the MATLAB toolboxes' files, or None where they do not know the sensor."""
     ratio: int | None = None
     """GSD of the spectral image divided by that of the spatial one."""
     pan_gsd: float | None = None
@@ -86,7 +90,8 @@ def find_sensor(name: str) -> Sensor:
     table = sensor_table()
     wanted = name.strip().lower()
     for sensor in table.values():
-        if wanted in (sensor.id, sensor.name.lower()):
+        names = (sensor.id, sensor.name, sensor.toolbox_name or "", *sensor.aliases)
+        if wanted in (name.lower() for name in names):
             return sensor
     raise UnknownSensorError(
         f"There is no sensor {name!r}; known sensors are {', '.join(table)}. "
@@ -97,6 +102,6 @@ def find_sensor(name: str) -> Sensor:
 def _sensor(key: str, entry: dict[str, Any]) -> Sensor:
     fields = dict(entry)
     bands = tuple(Band(**band) for band in fields.pop("bands", []))
-    for listed in ("sources", "assumptions"):
+    for listed in ("aliases", "sources", "assumptions"):
         fields[listed] = tuple(fields.get(listed, ()))
     return Sensor(id=key, bands=bands, **fields)

@@ -104,7 +104,6 @@ def _kaiser(distance: Kernel, half: int) -> Kernel:
     """Interpolate the Kaiser window (β = 0.5) linearly at `distance` from its centre, 0 beyond."""
     knots = np.arange(half + 1) / half
     values = np.i0(0.5 * np.sqrt(1 - knots**2)) / np.i0(0.5)
-    # A corner-to-axis distance of exactly 1 may come out one rounding above it.
-    return np.interp(np.where(distance <= 1 + 1e-14, distance, 2.0), knots, values, right=0.0) * (
-        distance <= 1 + 1e-14
-    )
+    inside = distance <= 1 + 1e-14  # a distance of exactly 1 may come out one rounding above
+    window: Kernel = np.where(inside, np.interp(distance, knots, values), 0.0)
+    return window

@@ -51,7 +51,7 @@ def _kernel(x: NDArray[np.float64], method: Method) -> NDArray[np.float64]:
     if method == "nearest":
         return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
     if method == "bilinear":
-        return np.clip(1 - d, 0.0, None)
+        return np.where(d <= 1, 1 - d, 0.0)
     near = (1.5 * d - 2.5) * d**2 + 1
     far = ((-0.5 * d + 2.5) * d - 4) * d + 2
     cubic: NDArray[np.float64] = np.where(d <= 1, near, np.where(d <= 2, far, 0.0))

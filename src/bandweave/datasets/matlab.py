@@ -1,0 +1,190 @@
+"""The MATLAB toolboxes' `.mat` files, v5 and v7.3: one pair in, one pair or one result out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat, savemat
+from scipy.io.matlab import MatReadError
+
+from bandweave.datasets.base import Item
+from bandweave.datasets.beside import written_beside
+from bandweave.datasets.roles import Role, assign_roles
+from bandweave.datasets.scale import Float, Scale
+from bandweave.errors import FileFormatError, OutputError, UnknownSensorError
+from bandweave.pair import ImagePair
+from bandweave.radiometry import Image
+from bandweave.sensors import Sensor, find_sensor
+
+_LARGEST_V5 = 2**31 - 1  # bytes of one variable in a v5 file
+
+
+def read_matlab_pair(
+    path: str | Path,
+    *,
+    ratio: int | None = None,
+    full_scale: float | None = None,
+    sensor: Sensor | None = None,
+    phase: tuple[float, float] | None = None,
+    dtype: Float = np.float64,
+) -> Item:
+    """Read a pair, and its reference where the file has one.
+
+    Arrays are found by role (see `roles`), (H, W, C) becomes (C, H, W). Floating values within
+    [0, 1] are taken as DN / full_scale and multiplied, see `Scale`.
+
+    Args:
+        path: `.mat` file, v5 or v7.3.
+        ratio: Expected ratio; taken from the shapes without it.
+        full_scale: DN that maps to 1; without it from the file's `L` (bits), then from the sensor.
+        sensor: Sensor model; without it the file's `sensor` where the table knows it.
+        phase: Fine index of coarse sample 0; ratio / 2 without it, as the toolboxes simulate.
+        dtype: Type of the images.
+
+    Returns:
+        The pair in DN, and `gt` `(C, H, W)` in DN or None.
+
+    Raises:
+        FileFormatError: The file is no `.mat` file, or a role is missing.
+        GridMismatchError: The images do not nest.
+    """
+    path = Path(path)
+    entries = _load(path)
+    shapes = {key: value.shape for key, value in entries.items() if value.dtype.kind in "fui"}
+    roles = assign_roles(shapes, path, ratio=ratio)
+    sensor = sensor or _file_sensor(entries)
+    images = [
+        None if role is None else _image(entries, role)
+        for role in (roles.spatial, roles.spectral, roles.truth)
+    ]
+    scale = Scale.of(images, full_scale or _file_full_scale(entries, sensor))
+    spatial, spectral, truth = (
+        None if image is None else scale.physical(image, dtype) for image in images
+    )
+    assert spatial is not None
+    assert spectral is not None
+    centre = roles.ratio / 2
+    pair = ImagePair(
+        spatial,
+        spectral,
+        roles.ratio,
+        phase or (centre, centre),
+        full_scale=scale.full_scale,
+        sensor=sensor,
+    )
+    return pair, truth
+
+
+def write_matlab_pair(
+    path: str | Path,
+    pair: ImagePair,
+    truth: Image | None,
+    ms_up: Image,
+    *,
+    record: str,
+    overwrite: bool = False,
+) -> None:
+    """Write the toolbox layout: `I_PAN`, `I_MS_LR`, `I_MS` (interpolated), `I_GT`, (H, W, C), DN.
+
+    Args:
+        path: File to write.
+        pair: The reduced-resolution pair.
+        truth: `(C, H, W)` in DN, or None.
+        ms_up: `(C, H, W)`, the spectral image on the spatial grid.
+        record: How the pair was made, as JSON; stored as `simulation`.
+        overwrite: Replace an existing file.
+    """
+    content: dict[str, Any] = {
+        "I_PAN": _channels_last(pair.spatial),
+        "I_MS_LR": _channels_last(pair.spectral),
+        "I_MS": _channels_last(ms_up),
+        "ratio": pair.ratio,
+        "simulation": record,
+    }
+    if truth is not None:
+        content["I_GT"] = _channels_last(truth)
+    if pair.sensor is not None:
+        content["sensor"] = pair.sensor.toolbox_name or pair.sensor.id
+    if pair.full_scale is not None:
+        content["full_scale"] = pair.full_scale
+    _save(Path(path), content, overwrite=overwrite)
+
+
+def write_results_mat(path: str | Path, hrms: Image, *, overwrite: bool = False) -> None:
+    """Write a fused image `(C, H, W)` in DN as the toolbox's referee reads it: `sr`, (H, W, C)."""
+    _save(Path(path), {"sr": _channels_last(hrms)}, overwrite=overwrite)
+
+
+def result_name(k: int) -> str:
+    """Return the name the toolbox's referee expects for the result of image `k`, from 0."""
+    return f"output_mulExm_{k}.mat"
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """Read every array of a v5 or v7.3 file in MATLAB's order of axes."""
+    try:
+        if h5py.is_hdf5(path):
+            with h5py.File(path) as file:
+                return {
+                    key: _hdf5_array(item)
+                    for key, item in file.items()
+                    if isinstance(item, h5py.Dataset)
+                }
+        content = loadmat(path)
+    except FileNotFoundError as error:
+        raise FileFormatError(f"{path} does not exist.") from error
+    except (OSError, ValueError, MatReadError, NotImplementedError, TypeError) as error:
+        raise FileFormatError(f"{path} could not be read as a .mat file: {error}.") from error
+    return {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
+
+
+def _hdf5_array(item: h5py.Dataset) -> NDArray[Any]:
+    array: NDArray[Any] = item[()]
+    kind = item.attrs.get("MATLAB_class")
+    if kind is None:  # written by another program than MATLAB, axes as they are
+        return np.asarray(array)
+    array = np.asarray(array).T  # HDF5 holds MATLAB's column-major arrays backwards
+    if kind in (b"char", "char"):
+        return np.array(["".join(chr(int(code)) for code in array.ravel())])
+    return array
+
+
+def _image(entries: Mapping[str, NDArray[Any]], role: Role) -> NDArray[Any]:
+    return role.image(entries[role.key])
+
+
+def _file_sensor(entries: Mapping[str, NDArray[Any]]) -> Sensor | None:
+    if "sensor" not in entries:
+        return None
+    try:
+        return find_sensor(str(entries["sensor"].ravel()[0]))
+    except UnknownSensorError:
+        return None
+
+
+def _file_full_scale(entries: Mapping[str, NDArray[Any]], sensor: Sensor | None) -> float | None:
+    if "full_scale" in entries:
+        return float(entries["full_scale"].ravel()[0])
+    if "L" in entries:  # bits
+        return float(2 ** int(entries["L"].ravel()[0]) - 1)
+    return None if sensor is None else sensor.full_scale
+
+
+def _channels_last(image: Image) -> Image:
+    return image[0] if image.shape[0] == 1 else np.moveaxis(image, 0, 2)
+
+
+def _save(path: Path, content: dict[str, Any], *, overwrite: bool) -> None:
+    for key, value in content.items():
+        if isinstance(value, np.ndarray) and value.nbytes > _LARGEST_V5:
+            raise OutputError(
+                f"{path}: `{key}` has {value.nbytes / 2**30:.1f} GiB and a .mat file holds 2 GiB "
+                "per array; write GeoTIFF or .h5 instead."
+            )
+    with written_beside(path, overwrite=overwrite) as beside:
+        savemat(beside, content, do_compression=True, appendmat=False)
