@@ -1,0 +1,37 @@
+"""What files state of their sensor and scale; nothing is guessed."""
+
+from __future__ import annotations
+
+from bandweave.raster.image import RasterFacts
+from bandweave.sensors import Sensor, sensor_table
+
+_SATELLITES = {
+    "WV02": "wv2",
+    "WV03": "wv3",
+    "WV04": "wv4",
+    "GE01": "ge1",
+    "QB02": "qb",
+}
+"""SATELLITEID of GDAL's IMAGERY metadata (Maxar .IMD files) -> key of the sensor table."""
+
+
+def stated_sensor(facts: RasterFacts) -> Sensor | None:
+    """Return the sensor a file's metadata names, if it delivers as many bands as the file has."""
+    satellite = facts.sensor_tags.get("SATELLITEID", "").strip().upper()
+    sensor = sensor_table().get(_SATELLITES.get(satellite, ""))
+    return sensor if sensor is not None and len(sensor.bands) == len(facts.indexes) else None
+
+
+def stated_full_scale(pan: RasterFacts, ms: RasterFacts, sensor: Sensor | None) -> float | None:
+    """Return the value that maps to 1.0 where files or sensor say so.
+
+    The sensor's holds for integers only: floating-point files are radiance or reflectance. The
+    files' is 2^bits - 1 where both state the same number of significant bits.
+    """
+    if pan.dtype.kind == "f" or ms.dtype.kind == "f":
+        return None
+    if sensor is not None and sensor.full_scale is not None:
+        return sensor.full_scale
+    if ms.bits is not None and ms.bits == pan.bits:
+        return float(2**ms.bits - 1)
+    return None
