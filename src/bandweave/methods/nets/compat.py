@@ -7,6 +7,7 @@ never uses; they are dropped by name, and any other unknown or missing name is a
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor
 
 from bandweave.errors import CheckpointMismatchError
+from bandweave.methods.nets.card import PUBLISHED_WV3, file_sha256
+from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 
@@ -71,6 +74,37 @@ UNUSED_NAMES: frozenset[str] = frozenset(
     for parameter in ("weight", "bias")
 )  # fmt: skip
 """Names of the 20 tensors that the released forward pass never uses."""
+
+
+# SHA-256 of the float32 numbers of the 115 used tensors, in the order of PUBLISHED_NAMES. It
+# names the weights and not the file, so that a checkpoint saved anew is still known.
+PUBLISHED_WV3_DIGEST = "9ad0c242f00151628f7bec0bc381787107004739a205b5a844769825e78d79b7"
+
+
+def load_published_wv3(path: Path) -> Weights:
+    """Read the checkpoint published for WorldView-3, with the card that belongs to it.
+
+    Raises:
+        CheckpointMismatchError: As `load_published`; or the network is another one, so that its
+            bands, scale and sensor are not known.
+    """
+    model = load_published(path)
+    if weights_digest(model) != PUBLISHED_WV3_DIGEST:
+        raise CheckpointMismatchError(
+            f"{path} is a U2Net for {model.config.bands} bands, but not the one published for "
+            "WorldView-3: its bands, scale and sensor are not known. Give it a card with "
+            "`bandweave weights convert --card`."
+        )
+    return Weights(model, PUBLISHED_WV3, file_sha256(path))
+
+
+def weights_digest(model: U2Net) -> str:
+    """Return the SHA-256 of a network's numbers, whatever file they came from."""
+    state = model.state_dict()
+    digest = hashlib.sha256()
+    for name in PUBLISHED_NAMES.values():
+        digest.update(state[name].numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def load_published(path: Path) -> U2Net:

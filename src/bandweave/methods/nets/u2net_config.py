@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from pydantic import ConfigDict, with_config
+
 
 class Variant(StrEnum):
     """The full network or one of the paper's ablations (Table 3).
@@ -25,6 +27,7 @@ class Variant(StrEnum):
     """V4: T_fus = T^a C_spe, without W_b; the one map of y left is T^a to us, T^b to the paper."""
 
 
+@with_config(ConfigDict(extra="forbid"))  # in weight cards, unknown keys are refused
 @dataclass(frozen=True, slots=True, kw_only=True)
 class U2NetConfig:
     """Architecture of a U2Net.

@@ -1,0 +1,144 @@
+"""The released program's way to fuse with U2Net, slow and obvious: written from the specification.
+
+One 72-pixel tile after the other, and attention with the explicit (HW) x (HW) softmax matrix. It
+shares no code with `bandweave.methods`: networks are plain functions of the published tensors under
+their published names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+HEAD_WIDTH = 16
+CORE, MARGIN = 64, 4  # output pixels of a tile, reflected pixels per side
+FULL_SCALE = 2047.0
+
+Weights = Mapping[str, Tensor]
+
+
+def fuse_released(
+    weights: Weights, pan: NDArray[np.float32], lrms: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Fuse a scene as the released `test.py` does.
+
+    Args:
+        weights: Published tensors.
+        pan: `(H, W)`, unit range, H and W multiples of 4.
+        lrms: `(C, H/4, W/4)`, unit range.
+
+    Returns:
+        `(C, H, W)` in DN, clamped to [0, 2047].
+    """
+    height, width = pan.shape
+    # A full extra tile where the size divides by 64: the released program does that.
+    edge_rows, edge_cols = CORE - height % CORE, CORE - width % CORE
+    pan_canvas = np.zeros((height + 2 * MARGIN + edge_rows, width + 2 * MARGIN + edge_cols))
+    pan_canvas[: height + 2 * MARGIN, : width + 2 * MARGIN] = np.pad(pan, MARGIN, mode="reflect")
+    bands, h, w = lrms.shape
+    lrms_canvas = np.zeros((bands, h + 2 + edge_rows // 4, w + 2 + edge_cols // 4))
+    lrms_canvas[:, : h + 2, : w + 2] = np.pad(lrms, ((0, 0), (1, 1), (1, 1)), mode="reflect")
+    fused = np.zeros((bands, height + edge_rows, width + edge_cols), np.float32)
+    size = CORE + 2 * MARGIN
+    for row in range(0, height + edge_rows, CORE):
+        for col in range(0, width + edge_cols, CORE):
+            pan_tile = pan_canvas[None, None, row : row + size, col : col + size]
+            lrms_tile = lrms_canvas[
+                None, :, row // 4 : (row + size) // 4, col // 4 : (col + size) // 4
+            ]
+            with torch.no_grad():
+                out = u2net(
+                    weights, torch.from_numpy(pan_tile).float(), torch.from_numpy(lrms_tile).float()
+                )
+            core = out.clamp(0, 1)[0, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
+            fused[:, row : row + CORE, col : col + CORE] = core.numpy() * FULL_SCALE
+    return fused[:, :height, :width]
+
+
+def u2net(p: Weights, pan: Tensor, lrms: Tensor) -> Tensor:
+    """Run the network: `(B, c, H, W)` and `(B, C, H/4, W/4)` to `(B, C, H, W)`."""
+    u = F.pixel_shuffle(F.conv2d(lrms, p["upsample.upsamle.0.weight"], padding=1), 4)
+    x = F.leaky_relu(conv(p, "raise_ms_dim.0", u))
+    y = F.leaky_relu(conv(p, "raise_pan_dim.0", pan))
+    x1 = s2block(p, "s2block0", x, y)
+    y1 = resblock(p, "resblock0", y)
+    x, y = down(p, "down0", x1), down(p, "down0", y1)
+    x2 = s2block(p, "s2block1", x, y)
+    y2 = resblock(p, "resblock1", y)
+    x, y = down(p, "down1", x2), down(p, "down1", y2)
+    x, y = s2block(p, "s2block2", x, y), resblock(p, "resblock2", y)
+    x, y = up(p, "up0", x, x2), up(p, "up0", y, y2)
+    x, y = s2block(p, "s2block3", x, y), resblock(p, "resblock3", y)
+    x, y = up(p, "up1", x, x1), up(p, "up1", y, y1)
+    x = s2block(p, "s2block4", x, y)
+    return conv(p, "to_hrms.2", F.leaky_relu(conv(p, "to_hrms.0", x))) + u
+
+
+def s2block(p: Weights, name: str, x: Tensor, y: Tensor) -> Tensor:
+    """Attention with residual, then MLP with residual, on tokens."""
+    batch, d, height, width = x.shape
+    rows = x.reshape(batch, d, height * width).transpose(1, 2)
+    other = y.reshape(batch, d, height * width).transpose(1, 2)
+    part = f"{name}.layers.0.0.fn"
+    rows = rows + attention(
+        p, f"{part}.fn", norm(p, f"{part}.norm", rows), norm(p, f"{part}.norm", other)
+    )
+    part = f"{name}.layers.0.1.fn"
+    hidden = F.leaky_relu(linear(p, f"{part}.fn.net.0", norm(p, f"{part}.norm", rows)))
+    rows = rows + linear(p, f"{part}.fn.net.3", hidden)
+    return rows.transpose(1, 2).reshape(batch, d, height, width)
+
+
+def attention(p: Weights, name: str, x: Tensor, y: Tensor) -> Tensor:
+    """Equations (1) to (3), head by head in one stack, with the explicit matrices."""
+    batch, pixels, d = x.shape
+
+    def heads(tokens: Tensor, weight: str) -> Tensor:
+        t = tokens @ p[f"{name}.{weight}.weight"].T
+        return t.reshape(batch, pixels, d // HEAD_WIDTH, HEAD_WIDTH).permute(0, 2, 1, 3)
+
+    t_a, t_b, t_c, t_d = heads(y, "sa1"), heads(y, "sa2"), heads(x, "se1"), heads(x, "se2")
+    c_spa = torch.softmax(t_a @ t_b.transpose(2, 3) * HEAD_WIDTH**-0.5, dim=-1)
+    c_spe = torch.softmax(t_c.transpose(2, 3) @ t_d * HEAD_WIDTH**-0.5 / (pixels / 16), dim=-1)
+    fused = (c_spa @ t_c) * (t_a @ c_spe)
+    return linear(p, f"{name}.to_out.0", fused.permute(0, 2, 1, 3).reshape(batch, pixels, d))
+
+
+def down(p: Weights, name: str, x: Tensor) -> Tensor:
+    """Halve the map, double the width."""
+    x = F.leaky_relu(F.conv2d(x, p[f"{name}.conv.0.weight"], p[f"{name}.conv.0.bias"], stride=2))
+    x = F.conv2d(x, p[f"{name}.conv.2.weight"], p[f"{name}.conv.2.bias"])
+    weight = p[f"{name}.conv.3.weight"]
+    x = F.conv2d(x, weight, p[f"{name}.conv.3.bias"], padding=1, groups=len(weight))
+    return F.leaky_relu(x)
+
+
+def up(p: Weights, name: str, x: Tensor, skip: Tensor) -> Tensor:
+    """Double the map, halve the width, add the skip."""
+    x = F.conv_transpose2d(x, p[f"{name}.up1.0.weight"], p[f"{name}.up1.0.bias"], stride=2)
+    return F.leaky_relu(conv(p, f"{name}.conv", F.leaky_relu(x) + skip))
+
+
+def resblock(p: Weights, name: str, y: Tensor) -> Tensor:
+    """Add two convolutions to the identity."""
+    return y + conv(p, f"{name}.conv1", F.leaky_relu(conv(p, f"{name}.conv0", y)))
+
+
+def conv(p: Weights, name: str, x: Tensor) -> Tensor:
+    """Convolve 3x3, same size."""
+    return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], padding=1)
+
+
+def norm(p: Weights, name: str, tokens: Tensor) -> Tensor:
+    """Normalise over channels."""
+    return F.layer_norm(tokens, tokens.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"], 1e-5)
+
+
+def linear(p: Weights, name: str, tokens: Tensor) -> Tensor:
+    """Apply a linear map with bias."""
+    return tokens @ p[f"{name}.weight"].T + p[f"{name}.bias"]
