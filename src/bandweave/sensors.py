@@ -23,13 +23,18 @@ class Band:
     """Name, lower case, for example `red edge`."""
     wavelength: float | None = None
     """Centre wavelength in nanometres, or None where not known."""
+    limits: tuple[float, float] | None = None
+    """Shortest and longest wavelength in nanometres as the operator states them, or None."""
     mtf_gain: float | None = None
     """MTF at the Nyquist frequency of the band's own grid, in (0, 1), or None where not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """A pair of instruments: a sharp one with few bands and a coarse one with many."""
+    """A pair of instruments: a sharp one with few bands and a coarse one with many.
+
+    The sharp one is a PAN, or the `spatial_bands` where it has several.
+    """
 
     id: str
     """Key in the table, for example `wv3`."""
@@ -41,27 +46,55 @@ class Sensor:
     """Further names, without regard to case."""
     toolbox_name: str | None = None
     """Name in the MATLAB toolboxes' files, or None where they do not know the sensor."""
+    spatial_bands: tuple[Band, ...] = ()
+    """Bands of the sharp image where it is not a PAN."""
     ratio: int | None = None
     """GSD of the spectral image divided by that of the spatial one."""
     pan_gsd: float | None = None
-    """Ground sampling distance of the PAN in metres at nadir."""
+    """Ground sampling distance of the spatial image in metres, at nadir or as delivered."""
+    gsd: float | None = None
+    """Ground sampling distance of the spectral image in metres, at nadir or as delivered."""
+    pan_limits: tuple[float, float] | None = None
+    """Shortest and longest wavelength of the PAN in nanometres."""
     bit_depth: int | None = None
-    """Bits of the DN as delivered."""
+    """Significant bits of the DN as delivered."""
     full_scale: float | None = None
     """DN that maps to 1.0 in learned methods."""
     pan_mtf_gain: float | None = None
-    """MTF of the PAN at the Nyquist frequency of the *coarse* grid, in (0, 1)."""
+    """MTF of the PAN at the Nyquist frequency of its own grid, in (0, 1).
+
+    Reducing a scene by its ratio moves every grid by that ratio, so that this is also the gain of a
+    kernel with the pair's ratio which degrades the PAN.
+    """
     default_mtf_gain: float | None = None
     """Gain that stands for every band without a measured one: a convention, see `assumptions`."""
     sources: tuple[str, ...] = ()
-    """Where the numbers come from."""
+    """Where the numbers come from, each as `field, field: source`."""
     assumptions: tuple[str, ...] = ()
     """Values that are a protocol's convention and not a measurement; printed when used."""
+    notes: tuple[str, ...] = ()
+    """What else a user should know."""
 
     @property
     def band_names(self) -> tuple[str, ...] | None:
         """Return the band names, or None where the sensor stands for any bands."""
         return tuple(band.name for band in self.bands) or None
+
+    @property
+    def covered_bands(self) -> tuple[str, ...] | None:
+        """Return the names of the bands that share wavelengths with the PAN, None where unknown.
+
+        A PAN says nothing direct about the others: Landsat's, for example, ends before the near
+        infrared.
+        """
+        if self.pan_limits is None or any(band.limits is None for band in self.bands):
+            return None
+        low, high = self.pan_limits
+        return tuple(
+            band.name
+            for band in self.bands
+            if band.limits is not None and band.limits[0] < high and band.limits[1] > low
+        )
 
     def mtf_gains(self, bands: int) -> tuple[float, ...] | None:
         """Return one MTF gain per band for an image of `bands` bands, or None where unknown."""
@@ -82,7 +115,7 @@ def sensor_table() -> dict[str, Sensor]:
 
 
 def find_sensor(name: str) -> Sensor:
-    """Return a sensor by id or display name, whatever the case.
+    """Return a sensor by id, display name or alias, whatever the case.
 
     Raises:
         UnknownSensorError: No such sensor; the message lists the valid names.
@@ -91,7 +124,7 @@ def find_sensor(name: str) -> Sensor:
     wanted = name.strip().lower()
     for sensor in table.values():
         names = (sensor.id, sensor.name, sensor.toolbox_name or "", *sensor.aliases)
-        if wanted in (name.lower() for name in names):
+        if wanted in (known.lower() for known in names):
             return sensor
     raise UnknownSensorError(
         f"There is no sensor {name!r}; known sensors are {', '.join(table)}. "
@@ -101,7 +134,20 @@ def find_sensor(name: str) -> Sensor:
 
 def _sensor(key: str, entry: dict[str, Any]) -> Sensor:
     fields = dict(entry)
-    bands = tuple(Band(**band) for band in fields.pop("bands", []))
-    for listed in ("aliases", "sources", "assumptions"):
+    for bands in ("bands", "spatial_bands"):
+        fields[bands] = tuple(_band(band) for band in fields.get(bands, []))
+    for listed in ("aliases", "sources", "assumptions", "notes"):
         fields[listed] = tuple(fields.get(listed, ()))
-    return Sensor(id=key, bands=bands, **fields)
+    if "pan_limits" in fields:
+        fields["pan_limits"] = tuple(fields["pan_limits"])
+    return Sensor(id=key, **fields)
+
+
+def _band(entry: dict[str, Any]) -> Band:
+    """Read a band; without a stated centre wavelength it is the middle of the limits."""
+    fields = dict(entry)
+    if "limits" in fields:
+        low, high = fields["limits"]
+        fields["limits"] = (low, high)
+        fields.setdefault("wavelength", (low + high) / 2)
+    return Band(**fields)
