@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.rpc import RPC
 from rasterio.windows import Window as RasterioWindow
@@ -32,12 +30,10 @@ from bandweave.raster.mask import (
     finite_mask,
     mask_rule,
 )
+from bandweave.raster.opening import quiet_open
 from bandweave.window import Window
 
 RasterPath = str | os.PathLike[str]
-
-# Python's warning filters are shared by all threads: only one thread at a time may bend them.
-_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +256,10 @@ def open_image(
 
 def _open(path: str) -> DatasetReader:
     try:
-        with _OPENING, warnings.catch_warnings():
-            # Files without georeference are told of by our own AlignmentWarning.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return rasterio.open(path)
+        dataset: DatasetReader = quiet_open(path)
     except RasterioError as error:
         raise FileFormatError(_why_not_opened(path)) from error
+    return dataset
 
 
 def _why_not_opened(path: str) -> str:
