@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 HEAD_WIDTH = 16
 CORE, MARGIN = 64, 4  # output pixels of a tile, reflected pixels per side
@@ -62,9 +62,11 @@ def fuse_released(
 
 def u2net(p: Weights, pan: Tensor, lrms: Tensor) -> Tensor:
     """Run the network: `(B, c, H, W)` and `(B, C, H/4, W/4)` to `(B, C, H, W)`."""
-    u = F.pixel_shuffle(F.conv2d(lrms, p["upsample.upsamle.0.weight"], padding=1), 4)
-    x = F.leaky_relu(conv(p, "raise_ms_dim.0", u))
-    y = F.leaky_relu(conv(p, "raise_pan_dim.0", pan))
+    u = functional.pixel_shuffle(
+        functional.conv2d(lrms, p["upsample.upsamle.0.weight"], padding=1), 4
+    )
+    x = functional.leaky_relu(conv(p, "raise_ms_dim.0", u))
+    y = functional.leaky_relu(conv(p, "raise_pan_dim.0", pan))
     x1 = s2block(p, "s2block0", x, y)
     y1 = resblock(p, "resblock0", y)
     x, y = down(p, "down0", x1), down(p, "down0", y1)
@@ -76,7 +78,7 @@ def u2net(p: Weights, pan: Tensor, lrms: Tensor) -> Tensor:
     x, y = s2block(p, "s2block3", x, y), resblock(p, "resblock3", y)
     x, y = up(p, "up1", x, x1), up(p, "up1", y, y1)
     x = s2block(p, "s2block4", x, y)
-    return conv(p, "to_hrms.2", F.leaky_relu(conv(p, "to_hrms.0", x))) + u
+    return conv(p, "to_hrms.2", functional.leaky_relu(conv(p, "to_hrms.0", x))) + u
 
 
 def s2block(p: Weights, name: str, x: Tensor, y: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ def s2block(p: Weights, name: str, x: Tensor, y: Tensor) -> Tensor:
         p, f"{part}.fn", norm(p, f"{part}.norm", rows), norm(p, f"{part}.norm", other)
     )
     part = f"{name}.layers.0.1.fn"
-    hidden = F.leaky_relu(linear(p, f"{part}.fn.net.0", norm(p, f"{part}.norm", rows)))
+    hidden = functional.leaky_relu(linear(p, f"{part}.fn.net.0", norm(p, f"{part}.norm", rows)))
     rows = rows + linear(p, f"{part}.fn.net.3", hidden)
     return rows.transpose(1, 2).reshape(batch, d, height, width)
 
@@ -111,32 +113,36 @@ def attention(p: Weights, name: str, x: Tensor, y: Tensor) -> Tensor:
 
 def down(p: Weights, name: str, x: Tensor) -> Tensor:
     """Halve the map, double the width."""
-    x = F.leaky_relu(F.conv2d(x, p[f"{name}.conv.0.weight"], p[f"{name}.conv.0.bias"], stride=2))
-    x = F.conv2d(x, p[f"{name}.conv.2.weight"], p[f"{name}.conv.2.bias"])
+    x = functional.leaky_relu(
+        functional.conv2d(x, p[f"{name}.conv.0.weight"], p[f"{name}.conv.0.bias"], stride=2)
+    )
+    x = functional.conv2d(x, p[f"{name}.conv.2.weight"], p[f"{name}.conv.2.bias"])
     weight = p[f"{name}.conv.3.weight"]
-    x = F.conv2d(x, weight, p[f"{name}.conv.3.bias"], padding=1, groups=len(weight))
-    return F.leaky_relu(x)
+    x = functional.conv2d(x, weight, p[f"{name}.conv.3.bias"], padding=1, groups=len(weight))
+    return functional.leaky_relu(x)
 
 
 def up(p: Weights, name: str, x: Tensor, skip: Tensor) -> Tensor:
     """Double the map, halve the width, add the skip."""
-    x = F.conv_transpose2d(x, p[f"{name}.up1.0.weight"], p[f"{name}.up1.0.bias"], stride=2)
-    return F.leaky_relu(conv(p, f"{name}.conv", F.leaky_relu(x) + skip))
+    x = functional.conv_transpose2d(x, p[f"{name}.up1.0.weight"], p[f"{name}.up1.0.bias"], stride=2)
+    return functional.leaky_relu(conv(p, f"{name}.conv", functional.leaky_relu(x) + skip))
 
 
 def resblock(p: Weights, name: str, y: Tensor) -> Tensor:
     """Add two convolutions to the identity."""
-    return y + conv(p, f"{name}.conv1", F.leaky_relu(conv(p, f"{name}.conv0", y)))
+    return y + conv(p, f"{name}.conv1", functional.leaky_relu(conv(p, f"{name}.conv0", y)))
 
 
 def conv(p: Weights, name: str, x: Tensor) -> Tensor:
     """Convolve 3x3, same size."""
-    return F.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], padding=1)
+    return functional.conv2d(x, p[f"{name}.weight"], p[f"{name}.bias"], padding=1)
 
 
 def norm(p: Weights, name: str, tokens: Tensor) -> Tensor:
     """Normalise over channels."""
-    return F.layer_norm(tokens, tokens.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"], 1e-5)
+    return functional.layer_norm(
+        tokens, tokens.shape[-1:], p[f"{name}.weight"], p[f"{name}.bias"], 1e-5
+    )
 
 
 def linear(p: Weights, name: str, tokens: Tensor) -> Tensor:
