@@ -48,6 +48,10 @@ class CheckpointMismatchError(FusionError, ValueError):
     """A weight file does not belong to this architecture, or is damaged."""
 
 
+class MissingWeightsError(FusionError, LookupError):
+    """A learned method has no weights that fit the pair."""
+
+
 class NodataError(FusionError, ValueError):
     """No usable pixel, or a nodata value that collides with data."""
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from affine import Affine
 
+from bandweave.errors import GridMismatchError
 from bandweave.window import Window
+
+# Pixels by which written coordinates may miss a pixel's edge.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,30 @@ class Grid:
         )
         moved = Affine(t.a, t.b, corner[0], t.d, t.e, corner[1])
         return replace(self, shape=window.shape, transform=moved)
+
+    def covering(self, bounds: tuple[float, float, float, float]) -> Window:
+        """Return the smallest window that covers ground coordinates (left, bottom, right, top).
+
+        Raises:
+            GridMismatchError: The grid has no georeference.
+        """
+        if self.transform is None:
+            raise GridMismatchError(
+                "Ground coordinates need an image with georeference, and this one has none; "
+                "give a window in pixels."
+            )
+        left, bottom, right, top = bounds
+        t = ~self.transform
+        corners = [
+            (t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f)
+            for x in (left, right)
+            for y in (bottom, top)
+        ]
+        col, row = (math.floor(min(values) + _ROUNDING) for values in zip(*corners, strict=True))
+        col_stop, row_stop = (
+            math.ceil(max(values) - _ROUNDING) for values in zip(*corners, strict=True)
+        )
+        return Window(row, col, max(row_stop - row, 0), max(col_stop - col, 0))
 
     def coarsened(self, ratio: int) -> Grid:
         """Return the grid whose pixels cover `ratio` x `ratio` pixels of this one."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from bandweave.grid import Grid
 from bandweave.pair import ImagePair, PairProfile
+from bandweave.sensors import Sensor
 from bandweave.window import Window
 
 
@@ -59,3 +60,29 @@ class ArraySource:
             spatial=part.spatial.astype(dtype, copy=False),
             spectral=part.spectral.astype(dtype, copy=False),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class InformedSource:
+    """A source of which more is known than it says itself."""
+
+    source: PairSource
+    full_scale: float | None
+    """Value that maps to 1.0."""
+    sensor: Sensor | None
+    """Sensor model."""
+
+    @property
+    def profile(self) -> PairProfile:
+        """Return the source's profile with the known scale and sensor."""
+        return replace(self.source.profile, full_scale=self.full_scale, sensor=self.sensor)
+
+    @property
+    def grid(self) -> Grid | None:
+        """Return the source's grid."""
+        return self.source.grid
+
+    def read(self, window: Window, dtype: type[np.float32 | np.float64]) -> ImagePair:
+        """Read a window and add what is known."""
+        pair = self.source.read(window, dtype)
+        return pair.replace(full_scale=self.full_scale, sensor=self.sensor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,9 @@ class RowStore:
     by another job is emptied.
     """
 
-    def __init__(self, folder: Path, job: dict[str, object], *, resume: bool) -> None:
+    def __init__(self, folder: Path, job: Mapping[str, object], *, resume: bool) -> None:
         self._folder = folder
-        text = json.dumps(job, sort_keys=True, indent=1)
+        text = json.dumps(dict(job), sort_keys=True, indent=1)
         known = folder / _JOB
         if not (resume and known.exists() and known.read_text(encoding="utf-8") == text):
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""`bandweave fuse`: parse, fuse, report."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from bandweave.mosaic.fuse import fuse
+from bandweave.mosaic.job import FuseReport, in_words
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Comma-separated numbers of a fixed count."""
+
+    def __init__(self, names: str, kind: type = float) -> None:
+        self.name = names
+        self._count = names.count(",") + 1
+        self._kind = kind
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """Split and convert, or say what was expected."""
+        try:
+            numbers = tuple(self._kind(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != self._count:
+            self.fail(f"expected {self.name}, got {value!r}", param, ctx)
+        return numbers
+
+
+def _word_or_numbers(words: tuple[str, ...], names: str) -> Any:
+    """Return a callback that takes one of some words, or numbers."""
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        if value is None or value in words:
+            return value
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != names.count(",") + 1:
+            raise click.BadParameter(
+                f"expected {', '.join(words)} or {names}, got {value!r}", ctx, param
+            )
+        return numbers if len(numbers) > 1 else numbers[0]
+
+    return convert
+
+
+def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    """Split KEY=VALUE options."""
+    for text in value:
+        if "=" not in text:
+            raise click.BadParameter(f"expected KEY=VALUE, got {text!r}", ctx, param)
+    return dict(text.split("=", 1) for text in value)
+
+
+def _bands(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """Split a list of band numbers."""
+    try:
+        return None if value is None else tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected 1,2,..., got {value!r}", ctx, param) from None
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("spatial", metavar="PAN")
+@click.argument("rest", metavar="[MS] OUT", nargs=-1, required=True)
+@click.option("--method", help="Method id; see `bandweave methods`.")
+@click.option("--weights", help="Name of shipped weights, or a file.")
+@click.option("--sensor", help="Sensor id; see `bandweave sensors`.")
+@click.option("--full-scale", type=float, help="Value that maps to 1.0 (2047 for 11 bit).")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option("--window", type=Numbers("C,R,W,H", int), help="Part to fuse, in PAN pixels.")
+@click.option("--bbox", type=Numbers("LEFT,BOTTOM,RIGHT,TOP"), help="Part to fuse, on the ground.")
+@click.option("--extent", type=click.Choice(["intersection", "pan"]), default="intersection")
+@click.option(
+    "--align",
+    metavar="auto|off|DY,DX",
+    default="auto",
+    callback=_word_or_numbers(("auto", "off"), "DY,DX"),
+    help="Displacement of PAN against MS, in PAN pixels.",
+)
+@click.option(
+    "--pan-sharpness",
+    metavar="auto|off|SIGMA",
+    default="auto",
+    callback=_word_or_numbers(("auto", "off"), "SIGMA"),
+    help="Match the PAN to the weights (learned methods).",
+)
+@click.option("--tiling", type=click.Choice(["blend", "official"]), default="blend")
+@click.option("--bidx", "bands", metavar="1,2,...", callback=_bands, help="MS bands to fuse.")
+@click.option(
+    "--mask", type=click.Choice(["auto", "nodata", "internal", "alpha", "none"]), default="auto"
+)
+@click.option("--nodata", type=float, help="Nodata value of both inputs and the output.")
+@click.option("--dtype", help="Type of the output; the MS's if not given.")
+@click.option("--cog", is_flag=True, help="Write a Cloud Optimized GeoTIFF.")
+@click.option(
+    "--co", "creation_options", multiple=True, metavar="KEY=VALUE", callback=_pairs,
+    help="GDAL creation option.",
+)  # fmt: skip
+@click.option("-j", "workers", type=int, default=2, help="Threads.")
+@click.option("--max-memory", type=float, metavar="GIB", help="For whole-scene methods.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the time, write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on stdout.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and notes on stderr.")
+def command(
+    spatial: str,
+    rest: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Fuse PAN (or MSI) with MS (or HSI) into OUT.
+
+    Any file that rasterio opens will do. A .mat pair or a .h5 set stands alone:
+
+        bandweave fuse PAIR.mat OUT.mat
+        bandweave fuse SET.h5 OUTFOLDER
+    """
+    if len(rest) > 2:
+        raise click.UsageError("Give PAN, MS and OUT, or a .mat or .h5 file and OUT.")
+    spectral = rest[0] if len(rest) == 2 else None
+
+    def tell(text: str) -> None:
+        click.echo(text, err=True)
+
+    report = fuse(
+        spatial, spectral, rest[-1], dry_run=dry_run, tell=None if quiet else tell, **options
+    )
+    click.echo(json.dumps(report.as_dict(), indent=2) if as_json else _sentence(report))
+
+
+def _sentence(report: FuseReport) -> str:
+    bands, rows, cols = report.shape
+    size = f"{bands} bands of {rows} x {cols} pixels"
+    if report.images > 1:
+        size = f"{report.images} images, {size}"
+    seconds = in_words(report.seconds or 0)
+    if report.dry_run:
+        return "\n".join([f"Would write {report.out}: {size}, in about {seconds}.", *report.notes])
+    rate = report.megapixels_per_second or 0
+    return f"{report.out}: {size} in {seconds} ({rate:.2f} megapixels per second)."

@@ -1,0 +1,114 @@
+"""`bandweave.fuse`: from files or arrays to a fused file or array."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandweave.config import FuseConfig
+from bandweave.errors import ConfigError, ShapeError
+from bandweave.mosaic.containers import fuse_matlab, fuse_set
+from bandweave.mosaic.georeferenced import fuse_rasters
+from bandweave.mosaic.in_memory import ArrayScene
+from bandweave.mosaic.job import FuseReport, Tell
+from bandweave.mosaic.prepare import prepare_job
+from bandweave.mosaic.runner import ArraySink
+from bandweave.pair import ImagePair
+from bandweave.radiometry import to_storage
+from bandweave.sensors import find_sensor
+
+FilePath = str | os.PathLike[str]
+_SETS = (".h5", ".hdf5")
+
+
+@overload
+def fuse(
+    spatial: NDArray[Any], spectral: NDArray[Any], out: None = None, **options: Any
+) -> NDArray[Any]: ...
+
+
+@overload
+def fuse(
+    spatial: FilePath, spectral: FilePath | None, out: FilePath, **options: Any
+) -> FuseReport: ...
+
+
+def fuse(
+    spatial: FilePath | NDArray[Any],
+    spectral: FilePath | NDArray[Any] | None = None,
+    out: FilePath | None = None,
+    *,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+    **options: Any,
+) -> FuseReport | NDArray[Any]:
+    """Fuse a sharp image of few bands with a coarse image of many.
+
+    Args:
+        spatial: PAN, RGB or MSI: a file that rasterio opens, or an array `(H, W)` or `(c, H, W)`.
+            A `.mat` pair or `.h5` set holds both images and stands alone.
+        spectral: MS or HS: a file, or an array `(C, h, w)` with H = ratio · h.
+        out: File to write; for a `.h5` set the folder of the results. None for arrays.
+        dry_run: Decide and estimate everything, write nothing.
+        tell: Receives each decision as one sentence; also turns the progress on stderr on.
+        **options: Fields of `FuseConfig`: `method`, `weights`, `sensor`, `full_scale`, `window`,
+            `align`, `pan_sharpness`, `cog`, `overwrite`, ... Arrays also take `ratio` and `phase`
+            from their shapes: corner-registered, (ratio − 1) / 2.
+
+    Returns:
+        For files the report; for arrays `hrms` `(C, H, W)` in the type of `spectral`.
+
+    Raises:
+        FusionError: One sentence: what was required, what was found, what to do.
+
+    Example:
+        >>> import numpy as np
+        >>> pan, lrms = np.full((32, 32), 7.0), np.full((3, 8, 8), 5.0)
+        >>> fuse(pan, lrms, method="exp", align="off").shape
+        (3, 32, 32)
+    """
+    config = FuseConfig.checked(**options)
+    if isinstance(spatial, np.ndarray):
+        if not isinstance(spectral, np.ndarray) or out is not None:
+            raise ConfigError("Arrays are fused to an array: give two arrays and no output file.")
+        return _fuse_arrays(spatial, spectral, config, tell)
+    if isinstance(spectral, np.ndarray) or out is None:
+        raise ConfigError("Files are fused to a file: give PAN, MS and the output, all as paths.")
+    first, target = Path(spatial), Path(out)
+    if spectral is not None:
+        return fuse_rasters(first, Path(spectral), target, config, dry_run=dry_run, tell=tell)
+    if first.suffix.lower() in _SETS:
+        return fuse_set(first, target, config, dry_run=dry_run, tell=tell)
+    if first.suffix.lower() == ".mat":
+        return fuse_matlab(first, target, config, dry_run=dry_run, tell=tell)
+    raise ConfigError(
+        f"{first} stands alone, which only .mat pairs and .h5 sets do; give PAN, MS and the output."
+    )
+
+
+def _fuse_arrays(
+    spatial: NDArray[Any], spectral: NDArray[Any], config: FuseConfig, tell: Tell | None
+) -> NDArray[Any]:
+    spatial = spatial[None] if spatial.ndim == 2 else spatial
+    if spatial.ndim != 3 or spectral.ndim != 3:
+        raise ShapeError(
+            "The spatial array must be (H, W) or (c, H, W) and the spectral one (C, h, w), got "
+            f"{spatial.shape} and {spectral.shape}."
+        )
+    ratio = max(spatial.shape[1] // max(spectral.shape[1], 1), 1)
+    pair = ImagePair(
+        spatial=spatial.astype(np.float64),
+        spectral=spectral.astype(np.float64),
+        ratio=ratio,
+        phase=((ratio - 1) / 2, (ratio - 1) / 2),
+        full_scale=config.full_scale,
+        sensor=None if config.sensor is None else find_sensor(config.sensor),
+    )
+    job = prepare_job(ArrayScene(pair, config.window), config, tell=tell)
+    sink = ArraySink()
+    job.run(sink, quiet=tell is None)
+    return to_storage(sink.hrms, config.dtype or spectral.dtype)

@@ -1,0 +1,175 @@
+"""Fuse two raster files to a third: the PAN's grid, the MS's bands."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bandweave import __version__
+from bandweave.config import FuseConfig
+from bandweave.errors import ConfigError, GridMismatchError, OutputExistsError
+from bandweave.methods.base import FixedTile
+from bandweave.mosaic.job import FuseReport, Job, Tell
+from bandweave.mosaic.prepare import prepare_job
+from bandweave.mosaic.resume import RowStore
+from bandweave.raster.layout import output_layout
+from bandweave.raster.reader import RasterPair, open_pair
+from bandweave.raster.writer import SceneWriter
+from bandweave.sensors import find_sensor
+from bandweave.source import PairSource
+from bandweave.window import Window
+
+
+@dataclass(slots=True)
+class RasterScene:
+    """Two files that can be opened at any displacement; closes what it opened."""
+
+    pan: Path
+    ms: Path
+    config: FuseConfig
+    can_align: bool = True
+    pair: RasterPair | None = field(default=None, init=False)
+    """What was opened last."""
+
+    def opened(self, offset: tuple[float, float]) -> PairSource:
+        """Open the pair with the PAN's content displaced by `offset` PAN pixels."""
+        self.close()
+        config = self.config
+        self.pair = open_pair(
+            self.pan,
+            self.ms,
+            extent=config.extent,
+            offset=offset,
+            sensor=None if config.sensor is None else find_sensor(config.sensor),
+            full_scale=config.full_scale,
+            mask=config.mask,
+            nodata=config.nodata,
+            bands=config.bands,
+        )
+        return self.pair
+
+    def window(self, source: PairSource) -> Window:
+        """Return the part to fuse, in pixels of the scene.
+
+        Raises:
+            ConfigError: Both a window and a bounding box were given.
+            GridMismatchError: The part does not touch the scene.
+        """
+        del source
+        assert self.pair is not None
+        output = self.pair.output_window
+        wanted = self._asked_for(self.pair)
+        if wanted is None:
+            return output
+        part = wanted.relative_to(self.pair.nesting.pan_window).intersection(output)
+        if part.is_empty:
+            origin = self.pair.nesting.pan_window
+            raise GridMismatchError(
+                f"The window must touch the scene, which covers columns {origin.col} to "
+                f"{origin.col_stop} and rows {origin.row} to {origin.row_stop} of {self.pan.name}; "
+                f"asked for were columns {wanted.col} to {wanted.col_stop} and rows {wanted.row} "
+                f"to {wanted.row_stop}."
+            )
+        return part
+
+    def _asked_for(self, pair: RasterPair) -> Window | None:
+        """Return the window that was asked for in pixels of the PAN file."""
+        config = self.config
+        if config.window is not None and config.bbox is not None:
+            raise ConfigError("Give either --window or --bbox, not both.")
+        if config.window is not None:
+            col, row, width, height = config.window
+            return Window(row, col, height, width)
+        if config.bbox is None:
+            return None
+        return pair.pan.grid.covering(config.bbox)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        if self.pair is not None:
+            self.pair.close()
+
+
+def fuse_rasters(
+    pan: Path,
+    ms: Path,
+    out: Path,
+    config: FuseConfig,
+    *,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+) -> FuseReport:
+    """Fuse two files; see `bandweave.fuse`."""
+    if out.exists() and not config.overwrite and not dry_run:
+        raise OutputExistsError(f"{out} exists; give another name, or --overwrite to replace it.")
+    scene = RasterScene(pan, ms, config)
+    start = time.perf_counter()
+    try:
+        job = prepare_job(scene, config, tell=tell)
+        report = replace(job.report, out=str(out))
+        if dry_run:
+            seconds, notes = job.estimate()
+            return replace(report, seconds=seconds, dry_run=True, notes=report.notes + notes)
+        assert scene.pair is not None
+        _write(job, scene.pair, replace(report, out=str(out)), config, quiet=tell is None)
+        return replace(report, seconds=time.perf_counter() - start)
+    finally:
+        scene.close()
+
+
+def _write(
+    job: Job, pair: RasterPair, report: FuseReport, config: FuseConfig, *, quiet: bool
+) -> None:
+    assert report.out is not None
+    out = Path(report.out)
+    layout = output_layout(pair, window=job.window, dtype=config.dtype, nodata=config.nodata)
+    provenance = _provenance(report, pair)
+    with SceneWriter(
+        out,
+        layout,
+        provenance=provenance,
+        creation_options=config.creation_options,
+        cog=config.cog,
+        overwrite=config.overwrite,
+    ) as writer:
+        store = None
+        if isinstance(job.fitted.reach, FixedTile):
+            job_key = {**provenance, **_identity(pair), "window": str(job.window)}
+            folder = out.with_name(f".{out.name}.rows")
+            store = RowStore(folder, job_key, resume=config.resume)
+        job.run(writer, store=store, quiet=quiet)
+        writer.commit()
+        if store is not None:
+            store.remove()
+
+
+def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
+    """Describe how the file was made, for its tags: nothing that differs between equal runs."""
+    facts = {
+        "SOFTWARE": f"bandweave {__version__}",
+        "METHOD": report.method,
+        "WEIGHTS": report.weights,
+        "WEIGHTS_SHA256": report.weights_sha256,
+        "FULL_SCALE": report.full_scale,
+        "PAN_SIGMA": report.pan_sigma,
+        "RATIO": report.ratio,
+        "PHASE": json.dumps(report.phase),
+        "DISPLACEMENT": None if report.displacement is None else json.dumps(report.displacement),
+        "PAN": pair.pan.name,
+        "MS": pair.ms.name,
+    }
+    return {key: str(value) for key, value in facts.items() if value is not None}
+
+
+def _identity(pair: RasterPair) -> dict[str, str]:
+    """Tell these input files from changed ones, for a resumed run."""
+    identity = {}
+    for role, image in (("pan", pair.pan), ("ms", pair.ms)):
+        try:
+            status = Path(image.path).stat()
+        except OSError:  # not a local file: its name has to do
+            continue
+        identity[f"{role}_file"] = f"{status.st_size} bytes, modified {status.st_mtime_ns}"
+    return identity

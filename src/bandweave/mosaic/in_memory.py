@@ -1,0 +1,43 @@
+"""A pair in memory as the scene of a job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bandweave.errors import ConfigError
+from bandweave.pair import ImagePair
+from bandweave.source import ArraySource, PairSource
+from bandweave.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayScene:
+    """Arrays are taken as they lie: results cover the whole spatial image."""
+
+    pair: ImagePair
+    part: tuple[int, int, int, int] | None = None
+    """Column, row, width, height to fuse, or None for all."""
+    can_align: bool = False
+
+    def opened(self, offset: tuple[float, float]) -> PairSource:
+        """Return the pair; displacements are not corrected."""
+        assert offset == (0.0, 0.0)
+        return ArraySource(self.pair)
+
+    def window(self, source: PairSource) -> Window:
+        """Return the part to fuse.
+
+        Raises:
+            ConfigError: The part lies outside the image.
+        """
+        whole = Window.whole(source.profile.shape)
+        if self.part is None:
+            return whole
+        col, row, width, height = self.part
+        window = Window(row, col, height, width)
+        if window.is_empty or not whole.contains(window):
+            raise ConfigError(
+                f"The window {self.part} (column, row, width, height) must lie inside the image of "
+                f"{whole.width} x {whole.height} pixels."
+            )
+        return window

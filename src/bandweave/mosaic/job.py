@@ -1,0 +1,140 @@
+"""A scene, a method fitted to it, and what was decided on the way: ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bandweave.methods.base import Fitted, FixedTile, Local
+from bandweave.mosaic.estimate import count_tiles, estimate_seconds
+from bandweave.mosaic.plan import TilePlan
+from bandweave.mosaic.progress import progress
+from bandweave.mosaic.resume import RowStore
+from bandweave.mosaic.runner import RunLimits, Sink, run_scene
+from bandweave.source import PairSource
+from bandweave.window import Window
+
+Tell = Callable[[str], None]
+"""Receives each decision as one sentence."""
+
+# Above this many seconds a dry run names a faster method.
+LONG = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class FuseReport:
+    """What was done, in words and numbers; everything but times is reproducible."""
+
+    method: str
+    reason: str
+    """Why this method."""
+    shape: tuple[int, int, int]
+    """Bands, rows and columns of the result."""
+    ratio: int
+    phase: tuple[float, float]
+    """Fine index of coarse sample 0, displacement included."""
+    out: str | None = None
+    """File or folder that was written."""
+    weights: str | None = None
+    weights_sha256: str | None = None
+    device: str | None = None
+    full_scale: float | None = None
+    pan_sigma: float | None = None
+    """Blur that brought the PAN to the sharpness of the weights, in PAN pixels."""
+    displacement: tuple[float, float] | None = None
+    """Displacement that was corrected, in PAN pixels (rows, columns)."""
+    images: int = 1
+    """Pairs that were fused: more than one for sets."""
+    seconds: float | None = None
+    """Time of the run, statistics included; of a dry run, the estimate."""
+    dry_run: bool = False
+    notes: tuple[str, ...] = ()
+    """What was found and decided on the way, one sentence each."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for JSON, with the rate."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        content["megapixels_per_second"] = self.megapixels_per_second
+        return content
+
+    @property
+    def megapixels_per_second(self) -> float | None:
+        """Return fine pixels per second in millions."""
+        if not self.seconds:
+            return None
+        return self.images * self.shape[1] * self.shape[2] / 1e6 / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A fitted method on an open scene."""
+
+    fitted: Fitted
+    source: PairSource
+    precision: type[np.float32 | np.float64]
+    window: Window
+    limits: RunLimits
+    report: FuseReport
+    faster: Callable[[], tuple[str, float]] | None = field(default=None)
+    """Names a faster method and its seconds for this scene; None where this is a fast one."""
+
+    @property
+    def plan(self) -> TilePlan:
+        """Return the tiles of the scene."""
+        profile = self.source.profile
+        return TilePlan.of(self.fitted.reach, profile.shape, profile.ratio)
+
+    def run(self, sink: Sink, *, store: RowStore | None = None, quiet: bool = False) -> None:
+        """Fuse the window into the sink, with progress on stderr."""
+        with progress("Fusing", self.window.height * self.window.width, quiet=quiet) as advance:
+            run_scene(
+                self.fitted,
+                self.source,
+                sink,
+                precision=self.precision,
+                window=self.window,
+                limits=self.limits,
+                store=store,
+                advance=advance,
+            )
+
+    def estimate(self) -> tuple[float, tuple[str, ...]]:
+        """Return the seconds the run will take and what there is to say about it."""
+        seconds = estimate_seconds(
+            self.fitted,
+            self.source,
+            precision=self.precision,
+            window=self.window,
+            limits=self.limits,
+        )
+        plan = self.plan
+        notes = [f"{count_tiles(plan, self.window)} tiles, {_reach_in_words(self.fitted)}."]
+        if seconds > LONG and self.faster is not None:
+            name, quick = self.faster()
+            notes.append(
+                f"That is long: --method {name} takes about {in_words(quick)}, and --window "
+                "fuses a part."
+            )
+        return seconds, tuple(notes)
+
+
+def _reach_in_words(fitted: Fitted) -> str:
+    match fitted.reach:
+        case FixedTile(size=size, overlap=overlap, batch=batch):
+            return f"{size} x {size} with {overlap} shared pixels, {batch} at a time"
+        case Local(apron=apron):
+            return f"blocks read with {apron} pixels of context"
+        case _:
+            return "the whole scene at once"
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as a person would say it."""
+    if seconds < 90:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
