@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bandweave.errors import CheckpointMismatchError
-from bandweave.methods.nets.card import PUBLISHED_WV3, file_sha256
-from bandweave.methods.nets.checkpoint import Weights
+from bandweave.errors import CheckpointMismatchError, OutputExistsError
+from bandweave.methods.nets.card import PUBLISHED_WV3, WeightCard, file_sha256
+from bandweave.methods.nets.checkpoint import Weights, save_weights
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 
@@ -92,10 +93,36 @@ def load_published_wv3(path: Path) -> Weights:
     if weights_digest(model) != PUBLISHED_WV3_DIGEST:
         raise CheckpointMismatchError(
             f"{path} is a U2Net for {model.config.bands} bands, but not the one published for "
-            "WorldView-3: its bands, scale and sensor are not known. Give it a card with "
-            "`bandweave weights convert --card`."
+            "WorldView-3: its bands, scale and sensor are not known. Write a card for it and use "
+            f"`bandweave weights {path} --convert OUT.safetensors --card CARD.json`."
         )
     return Weights(model, PUBLISHED_WV3, file_sha256(path))
+
+
+def convert_published(
+    path: Path, out: Path, *, card: WeightCard | None = None, overwrite: bool = False
+) -> None:
+    """Write a checkpoint of the released program as a weight file of ours.
+
+    Args:
+        path: A `.pth` file.
+        out: The safetensors file to write.
+        card: What is known of the weights; None for the one published for WorldView-3.
+        overwrite: Replace an existing file.
+
+    Raises:
+        CheckpointMismatchError: As `load_published` and `load_published_wv3`; or the card
+            describes another network.
+        OutputExistsError: `out` exists.
+        OutputError: `out` could not be written.
+    """
+    if out.exists() and not overwrite:
+        raise OutputExistsError(f"{out} exists; use --overwrite to replace it.")
+    if card is None:
+        weights = load_published_wv3(path)
+        save_weights(out, weights.model, weights.card)
+    else:
+        save_weights(out, load_published(path), card)
 
 
 def weights_digest(model: U2Net) -> str:
@@ -155,7 +182,10 @@ def from_published(tensors: Mapping[str, Tensor], *, source: str = "The checkpoi
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Unpickle a dictionary of tensors and nothing else."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of unusual pickle protocols; whether the file loads is what counts.
+            warnings.simplefilter("ignore", UserWarning)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointMismatchError(f"There is no weight file {path}.") from None
     except pickle.UnpicklingError as error:

@@ -56,11 +56,19 @@ def make_runner(model: U2Net, device: Device, threads: int | None = None) -> Til
     Raises:
         ConfigError: `cuda` was asked for and there is none.
     """
-    if device == "cuda" and not torch.cuda.is_available():
+    return CpuRunner(model, threads) if chosen_device(device) == "cpu" else CudaRunner(model)
+
+
+def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
+    """Return where `device` means to compute on this machine.
+
+    Raises:
+        ConfigError: `cuda` was asked for and there is none.
+    """
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
         raise ConfigError("No CUDA device was found; use --device cpu, or auto to take what is.")
-    if device == "cpu" or not torch.cuda.is_available():
-        return CpuRunner(model, threads)
-    return CudaRunner(model)
+    return "cpu" if device == "cpu" or not has_cuda else "cuda"
 
 
 class CpuRunner:
