@@ -148,4 +148,4 @@ def _sentence(report: FuseReport) -> str:
     if report.dry_run:
         return "\n".join([f"Would write {report.out}: {size}, in about {seconds}.", *report.notes])
     rate = report.megapixels_per_second or 0
-    return f"{report.out}: {size} in {seconds} ({rate:.2f} megapixels per second)."
+    return f"{report.out}: {size} in {seconds} ({rate:.2g} megapixels per second)."

@@ -28,7 +28,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("-- MPix/s" if not speed else f"{speed / 1e6:.2f} MPix/s")
+        return Text("-- MPix/s" if not speed else f"{speed / 1e6:.2g} MPix/s")
 
 
 @contextmanager
@@ -74,6 +74,6 @@ class _Log:
         left = (self._pixels - self._done) / max(rate, 1e-9)
         sys.stderr.write(
             f"{self._title}: {100 * self._done / max(self._pixels, 1):.0f} %, "
-            f"{rate / 1e6:.2f} MPix/s, {left:.0f} s left\n"
+            f"{rate / 1e6:.2g} MPix/s, {left:.0f} s left\n"
         )
         sys.stderr.flush()
