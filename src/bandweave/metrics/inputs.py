@@ -15,7 +15,24 @@ Array = NDArray[np.float64]
 def matched(
     estimate: Image, reference: Image, valid: Mask | None = None
 ) -> tuple[Array, Array, Mask | None]:
-    """Return both images as float64 `(C, H, W)`, once they and the mask fit each other.
+    """Return both images as float64 `(C, H, W)` with 0 at invalid pixels, and the mask.
+
+    Raises:
+        ShapeError: The images are not `(C, H, W)` of one shape, hold no pixel, or the mask is of
+            another size.
+        NodataError: No pixel is valid, or a valid one is not finite.
+    """
+    require_fit(estimate, reference, valid)
+    f, g = (image.astype(np.float64, copy=False) for image in (estimate, reference))
+    if valid is not None:
+        f, g = np.where(valid, f, 0.0), np.where(valid, g, 0.0)
+    require_finite(f, "estimate")
+    require_finite(g, "reference")
+    return f, g, valid
+
+
+def require_fit(estimate: Image, reference: Image, valid: Mask | None = None) -> None:
+    """Refuse images and masks that do not fit each other.
 
     Raises:
         ShapeError: The images are not `(C, H, W)` of one shape, hold no pixel, or the mask is of
@@ -35,11 +52,6 @@ def matched(
         )
     if valid is not None:
         _check_mask(valid, estimate.shape[1:])
-    return (
-        estimate.astype(np.float64, copy=False),
-        reference.astype(np.float64, copy=False),
-        valid,
-    )
 
 
 def pixels(estimate: Image, reference: Image, valid: Mask | None = None) -> tuple[Array, Array]:
@@ -49,13 +61,16 @@ def pixels(estimate: Image, reference: Image, valid: Mask | None = None) -> tupl
         ShapeError: As for `matched`.
         NodataError: No pixel is valid, or a valid one is not finite.
     """
-    f, g, mask = matched(estimate, reference, valid)
-    columns = [
-        image.reshape(image.shape[0], -1) if mask is None else image[:, mask] for image in (f, g)
-    ]
-    require_finite(columns[0], "estimate")
-    require_finite(columns[1], "reference")
-    return columns[0], columns[1]
+    require_fit(estimate, reference, valid)
+    f, g = (
+        (image.reshape(len(image), -1) if valid is None else image[:, valid]).astype(
+            np.float64, copy=False
+        )
+        for image in (estimate, reference)
+    )
+    require_finite(f, "estimate")
+    require_finite(g, "reference")
+    return f, g
 
 
 def require_finite(values: Array, role: str) -> None:

@@ -1,0 +1,81 @@
+"""Correlation coefficient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandweave.metrics.inputs import Array, pixels
+from bandweave.pair import Mask
+from bandweave.radiometry import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorrelationTally:
+    """Means and co-moments of both images, for each band (Chan, Golub and LeVeque 1979)."""
+
+    count: int
+    """Number of pixels."""
+    means: Array
+    """`(2, C)`: of the estimate and the reference."""
+    comoments: Array
+    """`(3, C)`: Σ (f − mean)², Σ (g − mean)², Σ (f − mean)(g − mean)."""
+
+    @classmethod
+    def of(cls, f: Array, g: Array) -> CorrelationTally:
+        """Sum over columns `(C, N)`."""
+        if f.shape[1] == 0:
+            return cls(0, np.zeros((2, len(f))), np.zeros((3, len(f))))
+        means = np.stack([f.mean(axis=1), g.mean(axis=1)])
+        x, y = f - means[0][:, None], g - means[1][:, None]
+        pairs = ((x, x), (y, y), (x, y))
+        return cls(f.shape[1], means, np.stack([np.einsum("cn,cn->c", a, b) for a, b in pairs]))
+
+    def merged(self, other: CorrelationTally) -> CorrelationTally:
+        """Add the pixels of another area."""
+        count = self.count + other.count
+        if self.count == 0 or other.count == 0:
+            return other if self.count == 0 else self
+        step = other.means - self.means
+        cross = np.stack([step[0] ** 2, step[1] ** 2, step[0] * step[1]])
+        return CorrelationTally(
+            count,
+            self.means + step * (other.count / count),
+            self.comoments + other.comoments + cross * (self.count * other.count / count),
+        )
+
+    def coefficient(self) -> float:
+        """Return the mean over bands; bands whose reference is constant are left out."""
+        var_f, var_g, covariance = self.comoments
+        varies = var_g > 0
+        if not varies.any():
+            return float("nan")
+        spread = np.sqrt(var_f[varies]) * np.sqrt(var_g[varies])
+        each = np.zeros(len(spread))  # a constant estimate tells nothing of a varying reference
+        np.divide(covariance[varies], spread, out=each, where=spread > 0)
+        return float(np.clip(each, -1.0, 1.0).mean())
+
+
+def cc(estimate: Image, reference: Image, *, valid: Mask | None = None) -> float:
+    """Return the mean over bands of Pearson's correlation of both images.
+
+    Args:
+        estimate: F `(C, H, W)`, physical values.
+        reference: G, the same shape and unit.
+        valid: `(H, W)`, True where a pixel counts; None means everywhere.
+
+    Returns:
+        Dimensionless in [−1, 1], 1 at identity. A constant estimate counts as 0, bands with a
+        constant reference are left out; nan where all are.
+
+    Raises:
+        ShapeError: Shapes or mask do not fit each other.
+        NodataError: No pixel is valid, or a valid one is not finite.
+
+    Example:
+        >>> image = np.arange(12.0).reshape(1, 3, 4)
+        >>> round(cc(5 - 2 * image, image), 9)
+        -1.0
+    """
+    return CorrelationTally.of(*pixels(estimate, reference, valid)).coefficient()

@@ -1,0 +1,149 @@
+"""Sums over every position of a sliding window, without a border."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from bandweave.errors import ShapeError
+from bandweave.metrics.inputs import Array
+from bandweave.pair import Mask
+
+# Outputs per matrix product of a filter: the zeros outside the band of the matrix cost more with
+# every further output, the calls cost more with fewer (benchmarks/bench_metrics.py).
+_RUN = 16
+
+
+class WindowSum(Protocol):
+    """A weighted sum over a window that slides over images of one shape.
+
+    Sums lie in a flat array, a row of positions every `pitch` elements: `positions` gives them
+    back their rows and columns. Elements between the rows are finite and mean nothing.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return the number of positions: rows, columns."""
+        ...
+
+    @property
+    def pitch(self) -> int:
+        """Return the elements from one row of sums to the next."""
+        ...
+
+    @property
+    def weight(self) -> float:
+        """Return the sum of the weights."""
+        ...
+
+    def __call__(self, image: Array, out: Array) -> None:
+        """Write the sums of a contiguous `image` `(H, W)` at all positions to `out`, flat."""
+        ...
+
+
+def length(window: WindowSum) -> int:
+    """Return the elements of a flat array that holds a window's sums."""
+    rows, cols = window.shape
+    return (rows - 1) * window.pitch + cols
+
+
+def positions(sums: Array, window: WindowSum) -> Array:
+    """View a flat array of sums by rows and columns."""
+    step = sums.itemsize
+    return as_strided(sums, window.shape, (window.pitch * step, step), writeable=False)
+
+
+class BoxSum:
+    """Plain sums over `size` x `size` pixels.
+
+    A window is halved again and again: the sum over 32 pixels is the sum over 16 of the sum of two
+    that are 16 apart. That takes 5 additions per axis, and sums of equal values are exact for
+    windows of 2ⁿ pixels, so that flat windows are recognised as flat. The image is added to itself
+    as one long line, because that is what a processor does fastest; sums that run over the end of
+    a row fall between the positions.
+
+    Raises:
+        ShapeError: The image is smaller than the window, or `size` is no power of two above 1.
+    """
+
+    def __init__(self, image_shape: tuple[int, int], size: int) -> None:
+        if size < 2 or size & (size - 1):
+            raise ShapeError(f"A sliding window needs 2, 4, 8, ... pixels per side, got {size}.")
+        _require_room(image_shape, size)
+        height, width = image_shape
+        self.shape = (height - size + 1, width - size + 1)
+        self.pitch = width
+        self.weight = float(size * size)
+        halvings = [size >> k for k in range(1, size.bit_length())]
+        self._shifts = [step * width for step in halvings] + halvings
+        self._scratch = np.empty((2, height * width))
+
+    def __call__(self, image: Array, out: Array) -> None:
+        """Write the sums of a contiguous `image` `(H, W)` at all positions to `out`, flat."""
+        source = image.reshape(-1)
+        for turn, shift in enumerate(self._shifts):
+            n = len(source) - shift
+            is_last = turn == len(self._shifts) - 1
+            target = out if is_last else self._scratch[turn % 2, :n]
+            np.add(source[:n], source[shift:], out=target)
+            source = target
+
+
+class GaussianMean:
+    """Means over 11 x 11 pixels under a Gaussian with σ = 1.5 pixels, weights adding up to 1.
+
+    Raises:
+        ShapeError: The image is smaller than the window.
+    """
+
+    size = 11
+
+    def __init__(self, image_shape: tuple[int, int]) -> None:
+        _require_room(image_shape, self.size)
+        height, width = image_shape
+        self.shape = (height - self.size + 1, width - self.size + 1)
+        self.pitch = self.shape[1]
+        self.weight = 1.0
+        self._narrowed = np.empty((self.shape[0], width))
+        distance = np.arange(self.size) - self.size // 2
+        taps = np.exp(-(distance**2) / (2 * 1.5**2))
+        taps /= taps.sum()
+        # Column j of the matrix holds the weights of output j: a filter as a matrix product.
+        self._matrix = np.zeros((_RUN + self.size - 1, _RUN))
+        for j in range(_RUN):
+            self._matrix[j : j + self.size, j] = taps
+
+    def __call__(self, image: Array, out: Array) -> None:
+        """Write the means of a contiguous `image` `(H, W)` at all positions to `out`, flat."""
+        margin = self.size - 1
+        means = out.reshape(self.shape)
+        for first in range(0, self.shape[0], _RUN):
+            n = min(_RUN, self.shape[0] - first)
+            weights = self._matrix[: n + margin, :n].T
+            rows = image[first : first + n + margin]
+            np.matmul(weights, rows, out=self._narrowed[first : first + n])
+        for first in range(0, self.shape[1], _RUN):
+            n = min(_RUN, self.shape[1] - first)
+            weights = self._matrix[: n + margin, :n]
+            cols = self._narrowed[:, first : first + n + margin]
+            np.matmul(cols, weights, out=means[:, first : first + n])
+
+
+def complete_windows(valid: Mask, rows: int, cols: int) -> Mask:
+    """Tell at which positions a window of `rows` x `cols` holds valid pixels only."""
+    # A summed-area table of the invalid pixels, in whole numbers.
+    table = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), dtype=np.int64)
+    np.cumsum(np.cumsum(~valid, axis=0, dtype=np.int64), axis=1, out=table[1:, 1:])
+    invalid = table[rows:, cols:] - table[:-rows, cols:] - table[rows:, :-cols]
+    complete: Mask = invalid + table[:-rows, :-cols] == 0
+    return complete
+
+
+def _require_room(image_shape: tuple[int, int], size: int) -> None:
+    if min(image_shape) < size:
+        raise ShapeError(
+            f"A window of {size} x {size} pixels needs an image at least as large, got "
+            f"{image_shape[0]} x {image_shape[1]}; score a larger area."
+        )
