@@ -14,7 +14,7 @@ from bandweave.sensors import find_sensor, sensor_table
 PROTOCOL_GAINS = {
     "qb": ((0.34, 0.32, 0.30, 0.22), 0.15),
     "ikonos": ((0.26, 0.28, 0.29, 0.28), 0.17),
-    "geoeye1": ((0.23,) * 4, 0.16),
+    "ge1": ((0.23,) * 4, 0.16),
     "wv4": ((0.23,) * 4, 0.16),
     "wv2": ((0.35,) * 7 + (0.27,), 0.11),
     "wv3": ((0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315), 0.14),
@@ -23,7 +23,7 @@ PROTOCOL_GAINS = {
 }
 
 WANTED = {
-    "wv2", "wv3", "wv4", "qb", "ikonos", "geoeye1", "gf1", "gf2", "pleiades", "pleiades_neo", "spot6",
+    "wv2", "wv3", "wv4", "qb", "ikonos", "ge1", "gf1", "gf2", "pleiades", "pleiades_neo", "spot6",
     "spot7", "landsat7", "landsat8", "landsat9", "sentinel2", "prisma", "enmap", "none",
 }  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_names_are_unique():
 
 @pytest.mark.parametrize(
     ("name", "key"),
-    [("WV3", "wv3"), (" WorldView-3 ", "wv3"), ("GeoEye1", "geoeye1"), ("Landsat8", "landsat8"),
+    [("WV3", "wv3"), (" WorldView-3 ", "wv3"), ("GeoEye1", "ge1"), ("Landsat8", "landsat8"),
      ("none", "none"), ("pneo", "pleiades_neo")],
 )  # fmt: skip
 def test_find_by_id_name_or_alias(name, key):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bandweave.errors import OutputError, OutputExistsError
+from bandweave.errors import FusionError, OutputError, OutputExistsError
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def written_beside(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield beside
         beside.replace(path)
     except OSError as error:
-        if isinstance(error, OutputError):
+        if isinstance(error, FusionError):
             raise
         raise OutputError(f"{path} could not be written: {error}.") from error
     finally:

@@ -14,12 +14,14 @@ from scipy.io.matlab import MatReadError
 
 from bandweave.datasets.base import Item
 from bandweave.datasets.beside import written_beside
+from bandweave.datasets.note import SetNote
 from bandweave.datasets.roles import Role, assign_roles
 from bandweave.datasets.scale import Float, Scale
-from bandweave.errors import FileFormatError, OutputError, UnknownSensorError
+from bandweave.degrade.wald import ReducedPair
+from bandweave.errors import FileFormatError, OutputError
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
-from bandweave.sensors import Sensor, find_sensor
+from bandweave.sensors import Sensor
 
 _LARGEST_V5 = 2**31 - 1  # bytes of one variable in a v5 file
 
@@ -41,9 +43,11 @@ def read_matlab_pair(
     Args:
         path: `.mat` file, v5 or v7.3.
         ratio: Expected ratio; taken from the shapes without it.
-        full_scale: DN that maps to 1; without it from the file's `L` (bits), then from the sensor.
+        full_scale: DN that maps to 1; without it from the file's `full_scale` or `L` (bits), then
+            from the sensor.
         sensor: Sensor model; without it the file's `sensor` where the table knows it.
-        phase: Fine index of coarse sample 0; ratio / 2 without it, as the toolboxes simulate.
+        phase: Fine index of coarse sample 0; without it what the file notes of its simulation,
+            then ratio / 2 as the toolboxes simulate.
         dtype: Type of the images.
 
     Returns:
@@ -57,23 +61,24 @@ def read_matlab_pair(
     entries = _load(path)
     shapes = {key: value.shape for key, value in entries.items() if value.dtype.kind in "fui"}
     roles = assign_roles(shapes, path, ratio=ratio)
-    sensor = sensor or _file_sensor(entries)
+    note = _note(entries)
+    sensor = sensor or note.sensor
+    known = full_scale or note.full_scale or (None if sensor is None else sensor.full_scale)
     images = [
         None if role is None else _image(entries, role)
         for role in (roles.spatial, roles.spectral, roles.truth)
     ]
-    scale = Scale.of(images, full_scale or _file_full_scale(entries, sensor))
+    scale = Scale.of(images, known)
     spatial, spectral, truth = (
         None if image is None else scale.physical(image, dtype) for image in images
     )
     assert spatial is not None
     assert spectral is not None
-    centre = roles.ratio / 2
     pair = ImagePair(
         spatial,
         spectral,
         roles.ratio,
-        phase or (centre, centre),
+        phase or note.phase or (roles.ratio / 2, roles.ratio / 2),
         full_scale=scale.full_scale,
         sensor=sensor,
     )
@@ -82,32 +87,27 @@ def read_matlab_pair(
 
 def write_matlab_pair(
     path: str | Path,
-    pair: ImagePair,
-    truth: Image | None,
-    ms_up: Image,
+    reduced: ReducedPair,
     *,
-    record: str,
     overwrite: bool = False,
 ) -> None:
     """Write the toolbox layout: `I_PAN`, `I_MS_LR`, `I_MS` (interpolated), `I_GT`, (H, W, C), DN.
 
-    Args:
-        path: File to write.
-        pair: The reduced-resolution pair.
-        truth: `(C, H, W)` in DN, or None.
-        ms_up: `(C, H, W)`, the spectral image on the spatial grid.
-        record: How the pair was made, as JSON; stored as `simulation`.
-        overwrite: Replace an existing file.
+    The record of the simulation is stored as JSON under `simulation`.
+
+    Raises:
+        OutputExistsError: The file exists and `overwrite` is False.
+        OutputError: An array is too large for the format, or the system refused to write.
     """
+    pair = reduced.pair
     content: dict[str, Any] = {
         "I_PAN": _channels_last(pair.spatial),
         "I_MS_LR": _channels_last(pair.spectral),
-        "I_MS": _channels_last(ms_up),
+        "I_MS": _channels_last(reduced.ms_up),
+        "I_GT": _channels_last(reduced.gt),
         "ratio": pair.ratio,
-        "simulation": record,
+        "simulation": reduced.record.model_dump_json(),
     }
-    if truth is not None:
-        content["I_GT"] = _channels_last(truth)
     if pair.sensor is not None:
         content["sensor"] = pair.sensor.toolbox_name or pair.sensor.id
     if pair.full_scale is not None:
@@ -127,6 +127,8 @@ def result_name(k: int) -> str:
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:
     """Read every array of a v5 or v7.3 file in MATLAB's order of axes."""
+    if not path.is_file():
+        raise FileFormatError(f"{path} does not exist.")
     try:
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
@@ -136,8 +138,6 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                     if isinstance(item, h5py.Dataset)
                 }
         content = loadmat(path)
-    except FileNotFoundError as error:
-        raise FileFormatError(f"{path} does not exist.") from error
     except (OSError, ValueError, MatReadError, NotImplementedError, TypeError) as error:
         raise FileFormatError(f"{path} could not be read as a .mat file: {error}.") from error
     return {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
@@ -158,21 +158,16 @@ def _image(entries: Mapping[str, NDArray[Any]], role: Role) -> NDArray[Any]:
     return role.image(entries[role.key])
 
 
-def _file_sensor(entries: Mapping[str, NDArray[Any]]) -> Sensor | None:
-    if "sensor" not in entries:
-        return None
-    try:
-        return find_sensor(str(entries["sensor"].ravel()[0]))
-    except UnknownSensorError:
-        return None
-
-
-def _file_full_scale(entries: Mapping[str, NDArray[Any]], sensor: Sensor | None) -> float | None:
-    if "full_scale" in entries:
-        return float(entries["full_scale"].ravel()[0])
-    if "L" in entries:  # bits
-        return float(2 ** int(entries["L"].ravel()[0]) - 1)
-    return None if sensor is None else sensor.full_scale
+def _note(entries: Mapping[str, NDArray[Any]]) -> SetNote:
+    """Return what the file says of itself; `L` is the number of bits."""
+    said = {
+        key: entries[key].ravel()[0]
+        for key in ("sensor", "full_scale", "simulation")
+        if key in entries and entries[key].size
+    }
+    if "L" in entries and "full_scale" not in said:
+        said["full_scale"] = 2 ** int(entries["L"].ravel()[0]) - 1
+    return SetNote.of(said)
 
 
 def _channels_last(image: Image) -> Image:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandweave.datasets.base import Item
+from bandweave.datasets.note import SetNote
 from bandweave.datasets.roles import Role, Roles, assign_roles
 from bandweave.datasets.scale import Float, Scale
 from bandweave.errors import FileFormatError
@@ -87,14 +88,17 @@ def open_pancollection(
 ) -> PanCollectionSet:
     """Open a set in PanCollection's layout.
 
-    Whether values are DN or within [0, 1] is decided once, on the first pair, see `Scale`.
+    Whether values are DN or within [0, 1] is decided once, on the first pair, see `Scale`. What a
+    file written here notes of itself (full scale, sensor, phase) is used where the caller says
+    nothing.
 
     Args:
         path: `.h5` file.
         ratio: Expected ratio; taken from the shapes without it.
-        full_scale: DN that maps to 1; without it the file's own note, then the sensor's.
-        sensor: Sensor model of all pairs.
-        phase: Fine index of coarse sample 0; ratio / 2 without it, as the toolboxes simulate.
+        full_scale: DN that maps to 1; without it the file's note, then the sensor's.
+        sensor: Sensor model of all pairs; without it the file's note.
+        phase: Fine index of coarse sample 0; without it the file's note, then ratio / 2 as the
+            toolboxes simulate.
         dtype: Type of the images.
 
     Raises:
@@ -110,16 +114,16 @@ def open_pancollection(
         raise FileFormatError(f"{path} could not be read as an HDF5 file: {error}.") from error
     try:
         roles, is_single = _roles(file, path, ratio)
-        noted = file.attrs.get("full_scale")
-        known = full_scale or (None if noted is None else float(noted))
-        known = known or (None if sensor is None else sensor.full_scale)
+        note = SetNote.of(dict(file.attrs))
+        sensor = sensor or note.sensor
+        known = full_scale or note.full_scale or (None if sensor is None else sensor.full_scale)
         used = (roles.spatial, roles.spectral, roles.truth)
         scale = Scale.of([_stored(file, role, 0, is_single) for role in used if role], known)
     except Exception:
         file.close()
         raise
-    centre = roles.ratio / 2
-    return PanCollectionSet(file, roles, phase or (centre, centre), scale, sensor, dtype, is_single)
+    known_phase = phase or note.phase or (roles.ratio / 2, roles.ratio / 2)
+    return PanCollectionSet(file, roles, known_phase, scale, sensor, dtype, is_single)
 
 
 def _stored(file: h5py.File, role: Role, k: int, is_single: bool) -> NDArray[Any]:
