@@ -14,7 +14,7 @@ import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import Resampling
+from rasterio.enums import Interleaving, Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
@@ -92,22 +92,26 @@ class GeoTiffFile:
                 # After all pixels: in between, the order of blocks in the file would depend on the
                 # size of GDAL's cache.
                 for rows in self._masks:
-                    self._write_mask(rows)
+                    valid = rows.unpacked(self._layout.grid.shape[1])
+                    self._dataset.write_mask(valid, window=rows.place(valid.shape[1]))
             self._dataset.close()
         require_complete(self._path, self._final)
+        if has_mask:
+            self._require_mask()
 
     def abandon(self) -> None:
         """Close the file, whatever comes of it."""
         with suppress(RasterioError, CPLE_BaseError, OSError):
             self._dataset.close()
 
-    def _write_mask(self, rows: _MaskRows) -> None:
-        width = self._layout.grid.shape[1]
-        if rows.packed is None:
-            valid = np.ones((rows.count, width), dtype=bool)
-        else:
-            valid = np.unpackbits(rows.packed, axis=1, count=width).astype(bool)
-        self._dataset.write_mask(valid, window=RasterioWindow(0, rows.row, width, rows.count))
+    def _require_mask(self) -> None:
+        """Compare the mask with what was written: a lost one would make all pixels valid."""
+        with reported(self._final), quiet_open(self._path) as dataset:
+            for rows in self._masks:
+                valid = rows.unpacked(self._layout.grid.shape[1])
+                found = dataset.read_masks(1, window=rows.place(valid.shape[1])) > 0
+                if not np.array_equal(found, valid):
+                    raise OSError("the mask is incomplete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,16 @@ class _MaskRows:
     row: int
     count: int
     packed: NDArray[np.uint8] | None
+
+    def unpacked(self, width: int) -> Mask:
+        """Return the mask `(count, width)`."""
+        if self.packed is None:
+            return np.ones((self.count, width), dtype=bool)
+        return np.unpackbits(self.packed, axis=1, count=width).astype(bool)
+
+    def place(self, width: int) -> RasterioWindow:
+        """Return where the rows lie in the file."""
+        return RasterioWindow(0, self.row, width, self.count)
 
 
 def build_overviews(path: Path, final: Path) -> None:
@@ -136,7 +150,7 @@ def build_overviews(path: Path, final: Path) -> None:
             factors.append(2 ** (len(factors) + 1))
         if factors:
             dataset.build_overviews(factors, Resampling.average)
-    require_complete(path, final)
+    require_complete(path, final, overviews=len(factors))
 
 
 def copy_as_cog(
@@ -165,28 +179,48 @@ def copy_as_cog(
         "BIGTIFF": "IF_SAFER",
         "COPY_SRC_MDD": "YES",  # without it only GDAL's own metadata namespaces are copied
         **_upper(options),
+        "SPARSE_OK": "NO",
     }
     if settings["COMPRESS"].upper() == "ZSTD":
         settings.setdefault("LEVEL", "1")
     with reported(final), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         rasterio.shutil.copy(source, target, driver="COG", **settings)
-    require_complete(target, final)
-    with quiet_open(target) as dataset:
+    with reported(final), quiet_open(target) as dataset:
+        levels = len(dataset.overviews(1))
         if dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT") != "COG":
             raise OutputError(
                 f"GDAL did not lay out {final} as a Cloud Optimized GeoTIFF; check the creation "
                 "options."
             )
+    require_complete(target, final, overviews=levels)
 
 
-def require_complete(path: Path, final: Path) -> None:
-    """Make sure that a closed file can be read to its end: closing does not report a full disk.
+def require_complete(path: Path, final: Path, *, overviews: int = 0) -> None:
+    """Make sure that all of a closed file is on the disk: closing it does not report a full one.
+
+    Args:
+        path: Closed GeoTIFF.
+        final: Name of the output in messages.
+        overviews: Number of overviews it must have.
 
     Raises:
-        OutputError: The directory or the last blocks are missing.
+        OutputError: The directory, a block or an overview is missing.
     """
-    with reported(final), quiet_open(path) as dataset:
+    with reported(final):
+        _require_blocks(path, {})
+        for level in range(overviews):
+            _require_blocks(path, {"overview_level": level})
+
+
+def _require_blocks(path: Path, options: dict[str, Any]) -> None:
+    with quiet_open(path, **options) as dataset:
         height, width = dataset.shape
+        block_height, block_width = dataset.block_shapes[0]
+        is_pixel = dataset.interleaving == Interleaving.pixel
+        for band in (1,) if is_pixel else dataset.indexes:
+            for row in range(-(-height // block_height)):
+                for col in range(-(-width // block_width)):
+                    dataset.block_size(band, row, col)  # raises where a block was never written
         last = RasterioWindow(width - 1, height - 1, 1, 1)
         dataset.read(window=last)
         dataset.read_masks(1, window=last)
@@ -228,6 +262,7 @@ def _creation_options(layout: OutputLayout, options: Mapping[str, str]) -> dict[
         "BIGTIFF": "IF_SAFER",
         "INTERLEAVE": "PIXEL",
         **given,
+        "SPARSE_OK": "NO",  # a missing block has to mean a full disk
     }
     if merged["TILED"].upper() in ("YES", "TRUE", "ON", "1"):
         for key, extent in (("BLOCKXSIZE", width), ("BLOCKYSIZE", height)):

@@ -126,21 +126,10 @@ class SceneWriter:
                 f"All {self._layout.grid.shape[0]} rows must be written before the file is "
                 f"finished, got {self.next_row}."
             )
-        self._file.close()
-        finished = self._partial
-        if self._is_cog:
-            finished = self._cog_partial
-            copy_as_cog(
-                self._partial, finished, self._options, self.path, overviews=self._has_overviews
-            )
-        elif self._has_overviews:
-            build_overviews(self._partial, self.path)
-        self._require_place()
-        with reported(self.path):
-            finished.replace(self.path)
-            for suffix in _SIDECARS:
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self._discard()
+        try:
+            self._finish()
+        finally:
+            self._discard()
 
     def __enter__(self) -> Self:
         return self
@@ -167,6 +156,22 @@ class SceneWriter:
             )
             self._written += self._held
             self._held = 0
+
+    def _finish(self) -> None:
+        self._file.close()
+        finished = self._partial
+        if self._is_cog:
+            finished = self._cog_partial
+            copy_as_cog(
+                self._partial, finished, self._options, self.path, overviews=self._has_overviews
+            )
+        elif self._has_overviews:
+            build_overviews(self._partial, self.path)
+        self._require_place()
+        with reported(self.path):
+            finished.replace(self.path)
+            for suffix in _SIDECARS:
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def _require_place(self) -> None:
         """Refuse a name that is taken, and a folder that cannot be written to."""
