@@ -23,7 +23,12 @@ Weights = Mapping[str, Tensor]
 
 
 def fuse_released(
-    weights: Weights, pan: NDArray[np.float32], lrms: NDArray[np.float32]
+    weights: Weights,
+    pan: NDArray[np.float32],
+    lrms: NDArray[np.float32],
+    *,
+    core: int = CORE,
+    margin: int = MARGIN,
 ) -> NDArray[np.float32]:
     """Fuse a scene as the released `test.py` does.
 
@@ -31,33 +36,39 @@ def fuse_released(
         weights: Published tensors.
         pan: `(H, W)`, unit range, H and W multiples of 4.
         lrms: `(C, H/4, W/4)`, unit range.
+        core: Output pixels per side of a tile, a multiple of 4; the release has 64.
+        margin: Context per side of a tile, a multiple of 4; the release has 4.
 
     Returns:
         `(C, H, W)` in DN, clamped to [0, 2047].
     """
     height, width = pan.shape
-    # A full extra tile where the size divides by 64: the released program does that.
-    edge_rows, edge_cols = CORE - height % CORE, CORE - width % CORE
-    pan_canvas = np.zeros((height + 2 * MARGIN + edge_rows, width + 2 * MARGIN + edge_cols))
-    pan_canvas[: height + 2 * MARGIN, : width + 2 * MARGIN] = np.pad(pan, MARGIN, mode="reflect")
-    bands, h, w = lrms.shape
-    lrms_canvas = np.zeros((bands, h + 2 + edge_rows // 4, w + 2 + edge_cols // 4))
-    lrms_canvas[:, : h + 2, : w + 2] = np.pad(lrms, ((0, 0), (1, 1), (1, 1)), mode="reflect")
-    fused = np.zeros((bands, height + edge_rows, width + edge_cols), np.float32)
-    size = CORE + 2 * MARGIN
-    for row in range(0, height + edge_rows, CORE):
-        for col in range(0, width + edge_cols, CORE):
-            pan_tile = pan_canvas[None, None, row : row + size, col : col + size]
-            lrms_tile = lrms_canvas[
-                None, :, row // 4 : (row + size) // 4, col // 4 : (col + size) // 4
-            ]
+    # A full extra tile where the size divides by the core: the released program does that.
+    edge = core - height % core, core - width % core
+    pan_canvas = _canvas(pan[None], margin, edge)
+    lrms_canvas = _canvas(lrms, margin // 4, (edge[0] // 4, edge[1] // 4))
+    fused = np.zeros((len(lrms), height + edge[0], width + edge[1]), np.float32)
+    size = core + 2 * margin
+    for row in range(0, height + edge[0], core):
+        for col in range(0, width + edge[1], core):
+            rows, cols = slice(row, row + size), slice(col, col + size)
+            pan_tile = pan_canvas[None, :, rows, cols]
+            rows, cols = slice(row // 4, (row + size) // 4), slice(col // 4, (col + size) // 4)
+            lrms_tile = lrms_canvas[None, :, rows, cols]
             with torch.no_grad():
-                out = u2net(
-                    weights, torch.from_numpy(pan_tile).float(), torch.from_numpy(lrms_tile).float()
-                )
-            core = out.clamp(0, 1)[0, :, MARGIN:-MARGIN, MARGIN:-MARGIN]
-            fused[:, row : row + CORE, col : col + CORE] = core.numpy() * FULL_SCALE
+                out = u2net(weights, torch.from_numpy(pan_tile), torch.from_numpy(lrms_tile))
+            kept = out.clamp(0, 1)[0, :, margin:-margin, margin:-margin]
+            fused[:, row : row + core, col : col + core] = kept.numpy() * FULL_SCALE
     return fused[:, :height, :width]
+
+
+def _canvas(image: NDArray[np.float32], margin: int, edge: tuple[int, int]) -> NDArray[np.float32]:
+    """Reflect a margin on all sides, and leave zeros beyond it at the far edges."""
+    bands, height, width = image.shape
+    rows, cols = height + 2 * margin, width + 2 * margin
+    canvas = np.zeros((bands, rows + edge[0], cols + edge[1]), np.float32)
+    canvas[:, :rows, :cols] = np.pad(image, ((0, 0), (margin,) * 2, (margin,) * 2), mode="reflect")
+    return canvas
 
 
 def u2net(p: Weights, pan: Tensor, lrms: Tensor) -> Tensor:
