@@ -1,0 +1,131 @@
+"""Throughput of U2Net on a scene, side by side with the straightforward released way.
+
+    .venv/bin/python benchmarks/bench_fuse.py [--weights FILE.pth] [--rounds 5] [--size 188]
+
+The rival is `tests/oracles/released_u2net.py`: one tile after the other, attention with the
+explicit softmax matrix. Both fuse the same scene in memory with the same number of threads, in
+turn, once with the same written core and context (48 + 2 x 8 pixels), once each as it is used
+(64 + 2 x 4, hard cut, against 48 + 2 x 8, blended). Times do not depend on the values of the
+weights: without a file they are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bandweave.methods.learned import LearnedMethod
+from bandweave.methods.nets.card import PUBLISHED_WV3
+from bandweave.methods.nets.checkpoint import Weights
+from bandweave.methods.nets.compat import PUBLISHED_NAMES
+from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.zoo import load_named
+from bandweave.mosaic.runner import ArraySink, run_scene
+from bandweave.pair import ImagePair
+from bandweave.source import ArraySource
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from oracles.released_u2net import fuse_released
+
+FULL_SCALE = 2047.0
+
+
+def random_weights() -> Weights:
+    torch.manual_seed(0)
+    return Weights(U2Net(PUBLISHED_WV3.config).eval(), PUBLISHED_WV3, "random")
+
+
+def random_pair(size: int) -> ImagePair:
+    rng = np.random.default_rng(0)
+    return ImagePair(
+        spatial=rng.uniform(0, FULL_SCALE, (1, size, size)).astype(np.float32),
+        spectral=rng.uniform(0, FULL_SCALE, (8, size // 4, size // 4)).astype(np.float32),
+        ratio=4,
+        phase=PUBLISHED_WV3.phase,
+        full_scale=FULL_SCALE,
+    )
+
+
+def timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def environment() -> dict[str, object]:
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": next(
+            (
+                line.split(":")[1].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            platform.processor(),
+        ),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=188)
+    options = parser.parse_args()
+
+    weights = load_named(options.weights) if options.weights else random_weights()
+    pair = random_pair(options.size)
+    theirs = {name: weights.model.state_dict()[ours] for name, ours in PUBLISHED_NAMES.items()}
+    pan = pair.spatial[0] / np.float32(FULL_SCALE)
+    lrms = pair.spectral / np.float32(FULL_SCALE)
+    fitted = LearnedMethod(weights, device="cpu").fit(pair.profile, None)
+
+    def ours() -> None:
+        run_scene(fitted, ArraySource(pair), ArraySink(), precision=np.float32)
+
+    def same_cut() -> None:
+        fuse_released(theirs, pan, lrms, core=48, margin=8)
+
+    def as_released() -> None:
+        fuse_released(theirs, pan, lrms)
+
+    runs = {"bandweave": ours, "same cut": same_cut, "as released": as_released}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    ours()
+    for _ in range(options.rounds):
+        for name, run in runs.items():
+            seconds[name].append(timed(run))
+
+    print(json.dumps(environment(), indent=1))
+    pixels = options.size**2 / 1e6
+    for name, taken in seconds.items():
+        middle = statistics.median(taken)
+        print(
+            f"{name:12} {middle:7.2f} s  ({min(taken):.2f} to {max(taken):.2f})"
+            f"  {pixels / middle * 1000:7.2f} kilopixels/s"
+        )
+    for name in ("same cut", "as released"):
+        ratios = [a / b for a, b in zip(seconds[name], seconds["bandweave"], strict=True)]
+        print(
+            f"bandweave is {statistics.median(ratios):.1f} times as fast as {name} "
+            f"({min(ratios):.1f} to {max(ratios):.1f} over {options.rounds} rounds)"
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory of the process, rival included: {peak:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()
