@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from bandweave.degrade.mtf import kernel_size
 from bandweave.degrade.observe import observe
 from bandweave.errors import SensorModelError
 from bandweave.methods.base import Fitted, FixedTile
@@ -70,7 +71,7 @@ class RelativeSharpness:
     blur: float
     """Standard deviation in PAN pixels of the Gaussian that makes the PAN most like the MS."""
     gain: float
-    """The same as an MTF at the coarse Nyquist frequency: the MTF of the MS over that of the PAN.
+    """The same as an MTF gain at the coarse Nyquist frequency: the MS's over the PAN's.
     Near the sensor's MTF gain where the PAN is sharp; above it the PAN is soft, below it the MS is
     softer than the table says."""
     unexplained: float
@@ -246,5 +247,8 @@ def _unexplained(probe: Probe, gain: float, displacement: Displacement) -> float
 
 
 def _gain_of(blur: float, ratio: int) -> float:
-    """Return the response of a Gaussian of `blur` fine pixels at the frequency 1 / (2·ratio)."""
-    return float(np.exp(-((np.pi * blur / ratio) ** 2) / 2))
+    """Return the gain of the MTF kernel that is a Gaussian of `blur` fine pixels."""
+    # The toolboxes' kernels of N taps reach their gain at (N - 1) / N of the Nyquist frequency.
+    size = kernel_size(ratio)
+    frequency = (size - 1) / size / (2 * ratio)
+    return float(np.exp(-2 * (np.pi * blur * frequency) ** 2))
