@@ -19,8 +19,8 @@ from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image, from_unit, to_unit
 from bandweave.window import Window
 
-# Fine pixels that neighbouring tiles share. A quarter of the usual tile: seams are then no more
-# visible than the texture beside them (measured by the seam test).
+# Fine pixels that neighbouring tiles share: a quarter of the usual tile. Attention spans the tile,
+# so neighbours disagree a little everywhere, and more where convolutions see the zero padding.
 OVERLAP = 16
 
 

@@ -21,7 +21,7 @@ Device = Literal["auto", "cpu", "cuda"]
 Tiles = NDArray[np.float32]
 
 GPU_BATCH = 32
-"""Tiles per call on a GPU: the 8-band network then needs some hundred megabytes."""
+"""Tiles per call on a GPU, enough to fill it."""
 
 
 class TileRunner(Protocol):
@@ -74,8 +74,9 @@ def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
 class CpuRunner:
     """One tile per thread, each computed alone on one core.
 
-    Faster than one batch on all cores, because nothing waits at the end of every layer, and the
-    result does not depend on the number of threads.
+    The result does not depend on the number of threads, and no layer waits for the slowest core:
+    one batch on all cores loses most of its speed as soon as anything else runs
+    (benchmarks/bench_tiles.py).
     """
 
     def __init__(self, model: U2Net, threads: int | None = None) -> None:

@@ -61,6 +61,6 @@ def find_file(name_or_file: str) -> Path:
     if path.is_file():
         return path
     raise UnknownNameError(
-        f"There are no weights {name_or_file!r}: it is neither a file nor one of the names "
-        f"{', '.join(WEIGHTS)}."
+        f"There are no weights {name_or_file!r}: it is no file, and the shipped weights are "
+        f"{', '.join(WEIGHTS) or 'none'}."
     )
