@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,14 @@ class MeanTally:
     def mean(self) -> float:
         """Return the mean over the entries of their means; nan where one has no value."""
         return float(self.means().mean())
+
+    @classmethod
+    def joined(cls, tallies: Sequence[MeanTally]) -> MeanTally:
+        """Put the entries of several tallies side by side."""
+        return cls(
+            np.concatenate([tally.total for tally in tallies]),
+            np.concatenate([tally.count for tally in tallies]),
+        )
 
     @classmethod
     def of(cls, values: Array) -> MeanTally:

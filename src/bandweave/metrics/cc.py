@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +45,13 @@ class CorrelationTally:
             self.means + step * (other.count / count),
             self.comoments + other.comoments + cross * (self.count * other.count / count),
         )
+
+    @classmethod
+    def joined(cls, bands: Sequence[CorrelationTally]) -> CorrelationTally:
+        """Put the tallies of several bands of the same pixels side by side."""
+        means = np.concatenate([band.means for band in bands], axis=1)
+        comoments = np.concatenate([band.comoments for band in bands], axis=1)
+        return cls(bands[0].count, means, comoments)
 
     def coefficient(self) -> float:
         """Return the mean over bands; bands whose reference is constant are left out."""

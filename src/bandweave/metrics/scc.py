@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class EdgeTally:
     """Σ |∇f|²."""
     reference: Array
     """Σ |∇g|²."""
-    count: int
+    count: Array
     """Number of pixels."""
 
     def merged(self, other: EdgeTally) -> EdgeTally:
@@ -38,10 +39,20 @@ class EdgeTally:
             self.count + other.count,
         )
 
+    @classmethod
+    def joined(cls, bands: Sequence[EdgeTally]) -> EdgeTally:
+        """Put the tallies of several bands side by side."""
+        return cls(
+            np.concatenate([band.cross for band in bands]),
+            np.concatenate([band.estimate for band in bands]),
+            np.concatenate([band.reference for band in bands]),
+            np.concatenate([band.count for band in bands]),
+        )
+
     def cosine(self) -> float:
         """Return the cosine over all pixels and bands; 1 where neither image has an edge."""
         f, g = self.estimate.sum(), self.reference.sum()
-        if self.count == 0:
+        if not self.count.any():
             return float("nan")
         if f == 0 or g == 0:
             return 1.0 if f == g else 0.0
@@ -108,8 +119,8 @@ def scc_tally(f: Array, g: Array, valid: Mask | None, *, margins: Margins) -> Ed
             seen = gradient.positions(values)
             sums[k, band] = seen.sum() if complete is None else seen[complete].sum()
     rows, cols = gradient.shape
-    count = rows * cols if complete is None else int(np.count_nonzero(complete))
-    return EdgeTally(sums[0], sums[1], sums[2], count)
+    count = rows * cols if complete is None else np.count_nonzero(complete)
+    return EdgeTally(sums[0], sums[1], sums[2], np.full(len(f), float(count)))
 
 
 class _Gradient:

@@ -1,0 +1,133 @@
+"""Score a scene tile by tile: which tiles, what context each needs, and in which order."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+
+from bandweave.errors import ShapeError
+from bandweave.metrics.images import ImageSource, both_valid
+from bandweave.pair import Mask
+from bandweave.radiometry import Image
+from bandweave.window import Window
+
+# Values per image and tile: 16 MiB in float64. Smaller tiles read more context.
+_VALUES_PER_TILE = 2**21
+
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
+Result = TypeVar("Result")
+
+
+def plan_tiles(region: Window, unit: int, bands: int) -> list[Window]:
+    """Cut a region into tiles whose corners lie on multiples of `unit` from its first pixel.
+
+    Tiles hold about 2²¹ values. The last row and column of tiles take a rest below `unit` with
+    them, so that no tile is smaller than `unit` unless the region is.
+    """
+    side = max(int((_VALUES_PER_TILE / bands) ** 0.5) // unit, 1) * unit
+    rows, cols = (_cuts(size, side, unit) for size in region.shape)
+    return [
+        Window(region.row + top, region.col + left, bottom - top, right - left)
+        for top, bottom in rows
+        for left, right in cols
+    ]
+
+
+def _cuts(size: int, side: int, unit: int) -> list[tuple[int, int]]:
+    starts = list(range(0, size, side))
+    if len(starts) > 1 and size - starts[-1] < unit:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], size], strict=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tile:
+    """Two aligned images around a core, with the context that windows need."""
+
+    estimate: Image
+    """`(C, h, w)`."""
+    reference: Image
+    """The same shape."""
+    valid: Mask | None
+    """`(h, w)`, or None where all pixels are valid."""
+    window: Window
+    """Where the images lie."""
+    core: Window
+    """The pixels that this tile accounts for, inside `window`."""
+    region: Window
+    """All pixels that are scored; nothing beyond is read."""
+
+    def cut(self, image: Image, part: Window) -> Image:
+        """Return a part of one of the images."""
+        rows, cols = part.relative_to(self.window).slices
+        return image[:, rows, cols]
+
+    def cut_valid(self, part: Window) -> Mask | None:
+        """Return a part of the mask."""
+        return None if self.valid is None else self.valid[part.relative_to(self.window).slices]
+
+
+def load_tile(
+    estimate: ImageSource,
+    reference: ImageSource,
+    core: Window,
+    *,
+    region: Window,
+    context: tuple[int, int] = (0, 0),
+) -> Tile | None:
+    """Read a tile with `context` pixels before and after its core; None where none is valid."""
+    before, after = context
+    reach = before + after
+    window = Window(
+        core.row - before, core.col - before, core.height + reach, core.width + reach
+    ).intersection(region)
+    pixels, valid = estimate.read(window, np.float64)
+    truth, truth_valid = reference.read(window, np.float64)
+    valid = both_valid(valid, truth_valid)
+    if valid is not None and valid.all():
+        valid = None
+    if valid is not None and not valid.any():
+        return None
+    return Tile(pixels, truth, valid, window, core, region)
+
+
+def in_batches(
+    items: Sequence[Item],
+    load: Callable[[Item], Loaded | None],
+    jobs: Callable[[Loaded], list[Callable[[], Result]]],
+    threads: int | None,
+) -> Iterator[Result]:
+    """Load a few items at once, run their jobs, and give the results in a fixed order.
+
+    As many items as there are threads lie in memory. The order, and so every sum of results, does
+    not depend on the number of threads.
+    """
+    workers = threads or os.cpu_count() or 1
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
+        while batch := list(islice(remaining, workers)):
+            loaded = [item for item in pool.map(load, batch) if item is not None]
+            calls = [job for item in loaded for job in jobs(item)]
+            yield from pool.map(_call, calls)
+
+
+def _call(job: Callable[[], Result]) -> Result:
+    return job()
+
+
+def require_same_size(named: dict[str, tuple[int, ...]]) -> None:
+    """Refuse images of different sizes.
+
+    Raises:
+        ShapeError: The shapes differ; the sentence names them all.
+    """
+    if len(set(named.values())) > 1:
+        sizes = ", ".join(f"{name} {shape}" for name, shape in named.items())
+        raise ShapeError(f"Images of one size are needed, got {sizes}; crop or resample first.")
