@@ -65,7 +65,7 @@ def output_layout(
         window: Part of the scene to be written, in pixels of the scene; the pair's
             `output_window` by default.
         dtype: Type of the file, the MS's by default.
-        nodata: Value of invalid pixels, the MS's by default.
+        nodata: Value of invalid pixels; by default the MS's, or NaN for floating-point files.
         largest: Clip above this value, for example the full scale.
 
     Raises:
@@ -75,6 +75,8 @@ def output_layout(
     facts = pair.ms.facts
     target = np.dtype(facts.dtype if dtype is None else dtype)
     value = facts.nodata if nodata is None else nodata
+    if value is None and target.kind == "f":
+        value = np.nan
     if value is not None and as_stored(value, target) is None:
         raise NodataError(
             f"The output is written as {target}, which cannot hold the nodata value {value:g} of "
@@ -96,13 +98,13 @@ def output_layout(
         scales=facts.scales,
         offsets=facts.offsets,
         units=facts.units,
-        band_tags=tuple(_kept_band_tags(tags) for tags in facts.band_tags),
+        band_tags=tuple(_without_statistics(tags) for tags in facts.band_tags),
         tags=tags,
         rpcs=_moved_rpcs(pair.pan.facts.rpcs, placed),
     )
 
 
-def _kept_band_tags(tags: dict[str, str]) -> dict[str, str]:
+def _without_statistics(tags: dict[str, str]) -> dict[str, str]:
     """Drop statistics: they are those of other pixels."""
     return {key: text for key, text in tags.items() if not key.startswith("STATISTICS_")}
 

@@ -34,7 +34,7 @@ class MaskRule:
     """What makes a pixel of one file invalid, besides NaN and infinity."""
 
     nodata: tuple[float | None, ...]
-    """Nodata value of each band that is read, None where it has none."""
+    """Nodata value of each band that is read, None where it has none that its type can hold."""
     internal: bool = False
     """Whether the file's mask band counts."""
     alpha: int | None = None
@@ -66,7 +66,10 @@ def mask_rule(
     flags = dataset.mask_flag_enums[indexes[0] - 1]
     alpha = alpha_band(dataset) if mode in ("auto", "alpha") else None
     internal = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-    declared = tuple(dataset.nodatavals[i - 1] if nodata is None else nodata for i in indexes)
+    declared = tuple(
+        as_stored(dataset.nodatavals[i - 1] if nodata is None else nodata, dataset.dtypes[i - 1])
+        for i in indexes
+    )
     return MaskRule(
         nodata=declared if mode in ("auto", "nodata") else (None,) * len(indexes),
         internal=internal and mode in ("auto", "internal"),
@@ -79,13 +82,12 @@ def finite_mask(values: NDArray[Any], nodata: Sequence[float | None]) -> Mask | 
 
     Args:
         values: Pixels as the file stores them.
-        nodata: Nodata value of each band, or None.
+        nodata: Nodata value of each band as its type holds it, or None.
     """
     valid: Mask | None = None
     if values.dtype.kind == "f":
         valid = np.isfinite(values).all(axis=0)
-    for band, declared in zip(values, nodata, strict=True):
-        value = as_stored(declared, values.dtype)
+    for band, value in zip(values, nodata, strict=True):
         if value is None or math.isnan(value):
             continue
         differs = band != values.dtype.type(value)

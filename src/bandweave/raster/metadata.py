@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from bandweave.errors import UnknownSensorError
 from bandweave.raster.image import RasterFacts
-from bandweave.sensors import Sensor, sensor_table
-
-_SATELLITES = {
-    "WV02": "wv2",
-    "WV03": "wv3",
-    "WV04": "wv4",
-    "GE01": "ge1",
-    "QB02": "qb",
-}
-"""SATELLITEID of GDAL's IMAGERY metadata (Maxar .IMD files) -> key of the sensor table."""
+from bandweave.sensors import Sensor, find_sensor
 
 
 def stated_sensor(facts: RasterFacts) -> Sensor | None:
-    """Return the sensor a file's metadata names, if it delivers as many bands as the file has."""
-    satellite = facts.sensor_tags.get("SATELLITEID", "").strip().upper()
-    sensor = sensor_table().get(_SATELLITES.get(satellite, ""))
-    return sensor if sensor is not None and len(sensor.bands) == len(facts.indexes) else None
+    """Return the sensor a file's metadata names, if it delivers as many bands as the file has.
+
+    GDAL reads vendors' side files (Maxar .IMD, Airbus DIMAP, ...) into the IMAGERY namespace.
+    """
+    satellite = facts.sensor_tags.get("SATELLITEID", "").strip()
+    try:
+        sensor = find_sensor(satellite)
+    except UnknownSensorError:
+        return None
+    return sensor if len(sensor.bands) == len(facts.indexes) else None
 
 
 def stated_full_scale(pan: RasterFacts, ms: RasterFacts, sensor: Sensor | None) -> float | None:

@@ -149,7 +149,8 @@ class RasterPair:
             return spectral, None
         near_rows = nearest_index(rows, coarse.row, coarse.row_stop) - top
         near_cols = nearest_index(cols, coarse.col, coarse.col_stop) - left
-        return spectral, valid[np.ix_(near_rows, near_cols)]
+        sampled_valid = valid[np.ix_(near_rows, near_cols)]
+        return spectral, None if sampled_valid.all() else sampled_valid
 
 
 def open_pair(
@@ -239,8 +240,8 @@ def _placement_remarks(pan: RasterImage, ms: RasterImage) -> list[str]:
         ]
         if carried and not image.grid.is_georeferenced:
             remarks.append(
-                f"{image.name} carries {' and '.join(carried)} but no affine transform; they were "
-                "not used to align the images."
+                f"{image.name} carries {' and '.join(carried)} but no affine transform: it was "
+                "treated as not georeferenced."
             )
     return remarks
 
