@@ -122,6 +122,8 @@ class Probe:
     """`(H, W)`, 1 where the PAN counts and 0 where it is masked."""
     bands: Plane
     """`(C, N)`, the MS at the samples."""
+    numbers: tuple[int, ...]
+    """`C` places of these bands in the MS, from 0."""
     rows: Places
     """`(N,)`, first fine row of the coarse pixel of each sample."""
     cols: Places
@@ -187,8 +189,9 @@ def read_probes(source: PairSource, search: int) -> Iterator[Probe]:
 
 def _probe(pair: ImagePair, margin: int, search: int) -> Probe | None:
     """Choose the samples of a window; None where there are too few or nothing varies."""
-    chosen = np.linspace(0, len(pair.spectral) - 1, min(len(pair.spectral), _MOST_BANDS))
-    bands = pair.spectral[np.unique(chosen.round().astype(int))]
+    count = len(pair.spectral)
+    chosen = np.linspace(0, count - 1, min(count, _MOST_BANDS)).round().astype(int)
+    bands = pair.spectral[chosen]
     weight = np.ones(pair.shape) if pair.valid is None else pair.valid.astype(np.float64)
     usable = _usable(pair, weight, search)
     usable[:margin], usable[-margin:] = False, False
@@ -198,7 +201,16 @@ def _probe(pair: ImagePair, margin: int, search: int) -> Probe | None:
     if len(rows) < _SAMPLES_PER_BAND * (len(bands) + 1) or not np.ptp(samples, axis=1).any():
         return None
     pan = pair.spatial.astype(np.float64).mean(axis=0) * weight
-    return Probe(pan, weight, samples, rows * pair.ratio, cols * pair.ratio, pair.ratio, pair.phase)
+    return Probe(
+        pan=pan,
+        weight=weight,
+        bands=samples,
+        numbers=tuple(int(k) for k in chosen),
+        rows=rows * pair.ratio,
+        cols=cols * pair.ratio,
+        ratio=pair.ratio,
+        phase=pair.phase,
+    )
 
 
 def _usable(pair: ImagePair, weight: Plane, search: int) -> Mask:

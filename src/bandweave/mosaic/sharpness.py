@@ -1,4 +1,4 @@
-"""Is this PAN as sharp as the weights expect, and how sharp is it against the MS?
+"""Is this PAN as sharp as the weights expect?
 
 A network knows the PAN it was trained on, and one that is sharper or softer than that costs it
 several dB. Which blur brings the PAN into range shows without any reference: the fused image,
@@ -12,15 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, optimize
+from scipy import ndimage
 
-from bandweave.degrade.mtf import kernel_size
 from bandweave.degrade.observe import observe
 from bandweave.errors import SensorModelError
 from bandweave.methods.base import Fitted, FixedTile
-from bandweave.mosaic.probe import Probe, SplinePlane, read_probes
 from bandweave.mosaic.runner import ArraySink, run_scene
-from bandweave.mosaic.shift import Displacement, default_search
 from bandweave.pair import ImagePair, Mask, PairProfile
 from bandweave.source import ArraySource, PairSource
 from bandweave.window import Window
@@ -40,10 +37,6 @@ _EDGE = 2
 """Coarse pixels per side of a patch that are not compared: the MTF reaches beyond the patch."""
 _REFINEMENT = 0.1
 """PAN pixels to both sides of the best blur that are tried as well."""
-_PROBES = 9
-"""Windows in which the PAN is compared with the MS."""
-_BLUR_RANGE = (0.08, 0.9)
-"""Blurs between PAN and MS that are looked for, in coarse pixels: gains of 0.97 to 0.018."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +55,6 @@ class SharpnessMatch:
         """Return the share of the error without blur that the best blur takes away."""
         without = self.errors[0][1]
         return 1 - min(error for _, error in self.errors) / without if without > 0 else 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class RelativeSharpness:
-    """How much sharper the PAN is than the MS, measured without any network."""
-
-    blur: float
-    """Standard deviation in PAN pixels of the Gaussian that makes the PAN most like the MS."""
-    gain: float
-    """The same as an MTF gain at the coarse Nyquist frequency: the MS's over the PAN's.
-    Near the sensor's MTF gain where the PAN is sharp; above it the PAN is soft, below it the MS is
-    softer than the table says."""
-    unexplained: float
-    """Share of the PAN's variance that the bands do not explain at that blur."""
 
 
 def match_sharpness(
@@ -120,38 +99,6 @@ def match_sharpness(
     for sigma in (best - _REFINEMENT, best + _REFINEMENT):
         errors[round(sigma, 2)] = error(round(sigma, 2))
     return SharpnessMatch(_lowest(errors), tuple(sorted(errors.items())), acted=True)
-
-
-def measure_sharpness(source: PairSource, displacement: Displacement) -> RelativeSharpness | None:
-    """Find the Gaussian that makes the PAN most like the MS; needs no network and no MTF table.
-
-    Minimises over σ the mean over windows of ln(1 − R²), R² from the regression of the PAN,
-    blurred with σ and sampled where the coarse pixels lie, on the MS bands.
-
-    Args:
-        source: The scene; only a few windows are read.
-        displacement: Where the content of the coarse pixels lies.
-
-    Returns:
-        The blur, or None where no window of the scene has content.
-    """
-    probes = list(read_probes(source, default_search(source.profile.ratio)))
-    probes = probes[:: -(-len(probes) // _PROBES) or 1]
-    if not probes:
-        return None
-    ratio = source.profile.ratio
-
-    def score(blur: float) -> float:
-        gain = _gain_of(blur, ratio)
-        shares = [_unexplained(probe, gain, displacement) for probe in probes]
-        return float(np.mean(np.log(np.maximum(shares, 1e-12))))
-
-    low, high = (share * ratio for share in _BLUR_RANGE)
-    found = optimize.minimize_scalar(
-        score, bounds=(low, high), method="bounded", options={"xatol": 0.01 * ratio}
-    )
-    blur = float(found.x)
-    return RelativeSharpness(blur, _gain_of(blur, ratio), float(np.exp(found.fun)))
 
 
 def choose_patches(source: PairSource, fitted: Fitted) -> list[ImagePair]:
@@ -238,17 +185,3 @@ def _lowest(errors: dict[float, float]) -> float:
     )
     vertex = middle - slope / (2 * curvature) if curvature > 0 else middle
     return round(float(np.clip(vertex, left, right)), 2)
-
-
-def _unexplained(probe: Probe, gain: float, displacement: Displacement) -> float:
-    plane = SplinePlane(probe.blurred(gain))
-    values = plane.at(probe, displacement.rows, displacement.cols)
-    return float(probe.regression.unexplained(values[None])[0])
-
-
-def _gain_of(blur: float, ratio: int) -> float:
-    """Return the gain of the MTF kernel that is a Gaussian of `blur` fine pixels."""
-    # The toolboxes' kernels of N taps reach their gain at (N - 1) / N of the Nyquist frequency.
-    size = kernel_size(ratio)
-    frequency = (size - 1) / size / (2 * ratio)
-    return float(np.exp(-2 * (np.pi * blur * frequency) ** 2))

@@ -19,14 +19,12 @@ from bandweave.mosaic.sharpness import (
     SIGMAS,
     choose_patches,
     match_sharpness,
-    measure_sharpness,
 )
-from bandweave.mosaic.shift import measure_displacement
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
-from oracles.two_instruments import seen, sigma_of_gain, simulate
+from oracles.two_instruments import seen, simulate
 
 GAINS = (0.3,)
 REACH = Local(8)
@@ -129,24 +127,6 @@ def test_a_scene_smaller_than_a_patch_is_taken_whole(rng) -> None:
     assert patch.shape == (64, 40)
 
 
-@pytest.mark.parametrize("pan_sigma", [0.0, 0.6, 1.2])
-@pytest.mark.parametrize("gain", [0.2, 0.35])
-def test_relative_sharpness_of_exact_gaussians(rng, pan_sigma, gain) -> None:
-    pair = simulate(rng, pan_sigma=pan_sigma, gain=gain, foreign=0.0, displacement=(0.7, -0.3))
-    source = ArraySource(pair)
-    found = measure_sharpness(source, measure_displacement(source))
-    assert found is not None
-    expected = np.sqrt(sigma_of_gain(gain, 4) ** 2 - pan_sigma**2)
-    assert found.blur == pytest.approx(expected, abs=0.03)
-    assert found.unexplained < 1e-3
-
-
-def test_relative_sharpness_of_a_flat_scene_is_not_known() -> None:
-    pair = ImagePair(np.full((1, 400, 400), 7.0), np.full((3, 100, 100), 5.0), 4, (1.5, 1.5))
-    source = ArraySource(pair)
-    assert measure_sharpness(source, measure_displacement(source)) is None
-
-
 # With the published weights on real data. PSNR: mean over bands, peak 2047, whole image.
 
 
@@ -183,7 +163,6 @@ def test_a_sharp_pan_is_brought_to_the_published_weights(shared) -> None:
     assert match.acted
     assert match.fall > 0.4
     assert psnr(source, fitted_at(match.sigma), gt) >= 37.4
-    assert psnr(source, fitted_at(0.0), gt) < 30
 
 
 @pytest.mark.golden
@@ -205,7 +184,7 @@ def test_a_fall_of_few_percent_is_not_followed(shared) -> None:
 
 @pytest.mark.golden
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["imresize", "area", "mtf 0.15"])
+@pytest.mark.parametrize("kind", ["imresize", "area"])
 def test_an_ordinary_degradation_costs_little(shared, kind) -> None:
     gt, pan = spacenet_reduced(shared, kind)
     sensor = find_sensor("wv3")
@@ -229,6 +208,4 @@ def spacenet_reduced(shared, kind: str) -> tuple[Image, Image]:
             gt = file.read().astype(np.float64)[:, :320, :320]
     if kind == "imresize":
         return gt, imresize(native, 0.25, method="bicubic")
-    if kind == "area":
-        return gt, native.reshape(1, 320, 4, 320, 4).mean(axis=(2, 4))
-    return gt, observe(native, (float(kind.split()[1]),), 4, (2.0, 2.0))
+    return gt, native.reshape(1, 320, 4, 320, 4).mean(axis=(2, 4))
