@@ -23,11 +23,8 @@ def matched(
         NodataError: No pixel is valid, or a valid one is not finite.
     """
     require_fit(estimate, reference, valid)
-    f, g = (image.astype(np.float64, copy=False) for image in (estimate, reference))
-    if valid is not None:
-        f, g = np.where(valid, f, 0.0), np.where(valid, g, 0.0)
-    require_finite(f, "estimate")
-    require_finite(g, "reference")
+    f, _ = cleaned(estimate, "estimate", valid)
+    g, _ = cleaned(reference, "reference", valid)
     return f, g, valid
 
 
@@ -39,12 +36,8 @@ def require_fit(estimate: Image, reference: Image, valid: Mask | None = None) ->
             another size.
         NodataError: No pixel is valid.
     """
-    for role, image in (("estimate", estimate), ("reference", reference)):
-        if image.ndim != 3 or image.size == 0:
-            raise ShapeError(
-                f"The {role} must be (bands, rows, columns) with at least one pixel, "
-                f"got {image.shape}."
-            )
+    _require_image(estimate, "estimate")
+    _require_image(reference, "reference")
     if estimate.shape != reference.shape:
         raise ShapeError(
             f"Estimate and reference must have one shape, got {estimate.shape} and "
@@ -73,6 +66,23 @@ def pixels(estimate: Image, reference: Image, valid: Mask | None = None) -> tupl
     return f, g
 
 
+def cleaned(image: Image, role: str, valid: Mask | None = None) -> tuple[Array, Mask | None]:
+    """Return one image as float64 `(C, H, W)` with 0 at invalid pixels, and its mask.
+
+    Raises:
+        ShapeError: The image is not `(C, H, W)`, holds no pixel, or the mask is of another size.
+        NodataError: No pixel is valid, or a valid one is not finite.
+    """
+    _require_image(image, role)
+    if valid is not None:
+        _check_mask(valid, image.shape[1:])
+    clean = image.astype(np.float64, copy=False)
+    if valid is not None:
+        clean = np.where(valid, clean, 0.0)
+    require_finite(clean, role)
+    return clean, valid
+
+
 def require_finite(values: Array, role: str) -> None:
     """Refuse NaN and infinity among the values `(C, ...)` that are scored.
 
@@ -91,6 +101,13 @@ def require_finite(values: Array, role: str) -> None:
         f"Metrics need finite values, but band {band} of the {role} has NaN or infinity at "
         f"{int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or fill them."
     )
+
+
+def _require_image(image: Image, role: str) -> None:
+    if image.ndim != 3 or image.size == 0:
+        raise ShapeError(
+            f"The {role} must be (bands, rows, columns) with at least one pixel, got {image.shape}."
+        )
 
 
 def _check_mask(valid: Mask, shape: tuple[int, ...]) -> None:

@@ -118,6 +118,17 @@ def in_batches(
             yield from pool.map(_call, calls)
 
 
+def in_order(
+    work: Callable[[Item], Result | None], items: Sequence[Item], threads: int | None
+) -> Iterator[Result]:
+    """Do independent work on items, a few at once, and give what it returns in their order."""
+    workers = threads or os.cpu_count() or 1
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
+        while batch := list(islice(remaining, workers)):
+            yield from (result for result in pool.map(work, batch) if result is not None)
+
+
 def _call(job: Callable[[], Result]) -> Result:
     return job()
 
