@@ -45,7 +45,10 @@ def to_storage(
     limits = np.iinfo(target)
     low = limits.min if smallest is None else max(smallest, limits.min)
     high = limits.max if largest is None else min(largest, limits.max)
-    # Clipping in float64 first: float32 cannot hold the largest int32 and would wrap around.
-    wide = np.nan_to_num(image.astype(np.float64), nan=0.0, posinf=high, neginf=low)
-    rounded: NDArray[Any] = np.clip(np.rint(wide), low, high).astype(target)
+    # float32 holds every 8- and 16-bit integer; larger ones need float64, or would wrap around.
+    exact = image.dtype if target.itemsize <= 2 else np.dtype(np.float64)
+    whole = np.rint(image.astype(exact, copy=False))
+    np.clip(whole, low, high, out=whole)
+    np.nan_to_num(whole, copy=False, nan=0.0)
+    rounded: NDArray[Any] = whole.astype(target)
     return rounded

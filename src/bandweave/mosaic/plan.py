@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from bandweave.methods.base import FixedTile, Local, Reach, WholeScene
 from bandweave.window import Window
 
-# Side of the blocks that local methods are run on. Large enough that the apron (some tens of
-# pixels per side) costs little, small enough that a handful of blocks of 8 bands in float64
-# stays under 300 MB.
-LOCAL_BLOCK = 512
+# Rows and columns of the blocks that local methods are run on. Large enough that the apron (some
+# tens of pixels per side) costs little; flat, since whole rows of blocks are held: for 8 bands of
+# float32 and a scene 20,000 pixels wide, 160 MB.
+LOCAL_BLOCK = (256, 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class TilePlan:
         """
         match reach:
             case Local(apron=apron):
-                block = max(LOCAL_BLOCK // ratio, 1) * ratio
-                return cls(scene, block, block, 0, _multiple(apron, ratio), crosses_edge=False)
+                rows, cols = (max(side // ratio, 1) * ratio for side in LOCAL_BLOCK)
+                return cls(scene, rows, cols, 0, _multiple(apron, ratio), crosses_edge=False)
             case FixedTile(size=size, overlap=overlap, apron=apron):
                 if size % ratio or (size - overlap) % ratio or (overlap // 2) % ratio:
                     raise ValueError(

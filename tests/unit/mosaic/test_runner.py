@@ -174,9 +174,9 @@ def test_rows_of_another_job_are_not_taken(rng, tmp_path: Path) -> None:
 def test_local_methods_in_blocks_equal_the_whole(rng, monkeypatch, method, ratio, phase) -> None:
     pair = make_pair(rng, ratio=ratio, phase=phase)
     source = ArraySource(pair)
-    monkeypatch.setattr(plan_module, "LOCAL_BLOCK", 10**6)
+    monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (10**6, 10**6))
     whole = run(fit_method(method, source, RunLimits()), pair).hrms
-    monkeypatch.setattr(plan_module, "LOCAL_BLOCK", 40)
+    monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (40, 56))
     fitted = fit_method(method, source, RunLimits(workers=3))
     tiled = run(fitted, pair, limits=RunLimits(workers=3)).hrms
     assert np.abs(tiled - whole).max() <= 1e-9 * 900

@@ -1,0 +1,1 @@
+"""A town that never was: scenes with known truth, for demos, tests and training."""
