@@ -123,7 +123,7 @@ def find_sensor(name: str) -> Sensor:
     table = sensor_table()
     wanted = name.strip().lower()
     for sensor in table.values():
-        names = (sensor.id, sensor.name, sensor.toolbox_name or "", *sensor.aliases)
+        names = (sensor.id, sensor.name, sensor.toolbox_name or sensor.id, *sensor.aliases)
         if wanted in (known.lower() for known in names):
             return sensor
     raise UnknownSensorError(

@@ -104,6 +104,11 @@ def test_unknown_sensor_lists_the_known_ones():
         find_sensor("wv9")
 
 
+def test_an_empty_name_is_no_sensor():
+    with pytest.raises(UnknownSensorError):
+        find_sensor(" ")
+
+
 def test_none_takes_any_number_of_bands():
     assert find_sensor("none").mtf_gains(31) == (0.30,) * 31
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bandweave.degrade.record import DegradationRecord
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
 
@@ -13,6 +14,11 @@ Item = tuple[ImagePair, Image | None]
 
 class PairSet(Protocol):
     """Pairs that are read one at a time."""
+
+    @property
+    def record(self) -> DegradationRecord | None:
+        """Return how the pairs were simulated, where their file says so."""
+        ...
 
     def __len__(self) -> int:
         """Return the number of pairs."""

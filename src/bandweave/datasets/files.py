@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from bandweave.datasets.base import Item, PairSet
-from bandweave.datasets.matlab import read_matlab_pair
+from bandweave.datasets.matlab import read_matlab_pair, read_matlab_record
 from bandweave.datasets.pancollection import open_pancollection
 from bandweave.datasets.scale import Float
+from bandweave.degrade.record import DegradationRecord
 from bandweave.sensors import Sensor
 
 _SET_SUFFIXES = (".h5", ".hdf5", ".he5")
@@ -25,6 +26,8 @@ class SinglePair:
     """One pair, seen as a set."""
 
     content: Item
+    record: DegradationRecord | None = None
+    """How the pair was simulated, where its file says so."""
 
     def __len__(self) -> int:
         """Return 1."""
@@ -64,8 +67,7 @@ def open_pairs(
         ) as pairs:
             yield pairs
     else:
-        yield SinglePair(
-            read_matlab_pair(
-                path, ratio=ratio, full_scale=full_scale, sensor=sensor, phase=phase, dtype=dtype
-            )
+        pair = read_matlab_pair(
+            path, ratio=ratio, full_scale=full_scale, sensor=sensor, phase=phase, dtype=dtype
         )
+        yield SinglePair(pair, read_matlab_record(path))

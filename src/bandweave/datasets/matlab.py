@@ -17,6 +17,7 @@ from bandweave.datasets.beside import written_beside
 from bandweave.datasets.note import SetNote
 from bandweave.datasets.roles import Role, assign_roles
 from bandweave.datasets.scale import Float, Scale
+from bandweave.degrade.record import DegradationRecord
 from bandweave.degrade.wald import ReducedPair
 from bandweave.errors import FileFormatError, OutputError
 from bandweave.pair import ImagePair
@@ -85,6 +86,15 @@ def read_matlab_pair(
     return pair, truth
 
 
+def read_matlab_record(path: str | Path) -> DegradationRecord | None:
+    """Return how the pair of a `.mat` file was simulated, where the file says so.
+
+    Raises:
+        FileFormatError: The file is no `.mat` file.
+    """
+    return _note(_load(Path(path), only=("simulation",))).record
+
+
 def write_matlab_pair(
     path: str | Path,
     reduced: ReducedPair,
@@ -125,8 +135,8 @@ def result_name(k: int) -> str:
     return f"output_mulExm_{k}.mat"
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """Read every array of a v5 or v7.3 file in MATLAB's order of axes."""
+def _load(path: Path, only: tuple[str, ...] | None = None) -> dict[str, NDArray[Any]]:
+    """Read every array, or `only` some, of a v5 or v7.3 file in MATLAB's order of axes."""
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist.")
     try:
@@ -135,9 +145,9 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
                 return {
                     key: _hdf5_array(item)
                     for key, item in file.items()
-                    if isinstance(item, h5py.Dataset)
+                    if isinstance(item, h5py.Dataset) and (only is None or key in only)
                 }
-        content = loadmat(path)
+        content = loadmat(path, variable_names=only)
     except (OSError, ValueError, MatReadError, NotImplementedError, TypeError) as error:
         raise FileFormatError(f"{path} could not be read as a .mat file: {error}.") from error
     return {key: value for key, value in content.items() if isinstance(value, np.ndarray)}

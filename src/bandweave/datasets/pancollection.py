@@ -19,6 +19,7 @@ from bandweave.datasets.base import Item
 from bandweave.datasets.note import SetNote
 from bandweave.datasets.roles import Role, Roles, assign_roles
 from bandweave.datasets.scale import Float, Scale
+from bandweave.degrade.record import DegradationRecord
 from bandweave.errors import FileFormatError
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
@@ -36,6 +37,8 @@ class PanCollectionSet:
     scale: Scale
     sensor: Sensor | None
     dtype: Float
+    record: DegradationRecord | None
+    """How the pairs were simulated, where the file says so."""
     is_single: bool
     """The arrays have no leading axis: the file holds one pair."""
 
@@ -123,7 +126,7 @@ def open_pancollection(
         file.close()
         raise
     known_phase = phase or note.phase or (roles.ratio / 2, roles.ratio / 2)
-    return PanCollectionSet(file, roles, known_phase, scale, sensor, dtype, is_single)
+    return PanCollectionSet(file, roles, known_phase, scale, sensor, dtype, note.record, is_single)
 
 
 def _stored(file: h5py.File, role: Role, k: int, is_single: bool) -> NDArray[Any]:

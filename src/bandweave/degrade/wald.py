@@ -229,21 +229,28 @@ def simulate_pair(
     return ReducedPair(ImagePair(spatial, spectral, ratio, phase, full_scale), gt, record)
 
 
-def _reduced_valid(pair: ImagePair) -> Mask | None:
-    """Return the mask `(h, w)` of the reduced pair's fine pixels.
+def usable_cells(gt_valid: Mask, ratio: int) -> Mask:
+    """Return the mask `(H, W)` of whole cells whose coarse sample no invalid pixel spoils.
 
-    A reduced fine pixel is valid where all native fine pixels of its cell are, and invalid native
-    pixels spoil the coarse sample whose kernel reaches them: within 2 ratios, about 4 σ of a
+    An invalid pixel spoils the samples whose kernel reaches it: within 2 ratios, about 4 σ of a
     kernel with gain 0.3.
+
+    Args:
+        gt_valid: `(H, W)` on the reduced fine grid, H and W multiples of the ratio.
+        ratio: Fine pixels per cell.
     """
+    rows, cols = (size // ratio for size in gt_valid.shape)
+    reach = np.ones((4 * ratio + 1, 4 * ratio + 1), dtype=bool)
+    clean = ndimage.binary_erosion(gt_valid, reach, border_value=1)
+    cells = clean.reshape(rows, ratio, cols, ratio).all(axis=(1, 3))
+    spread: Mask = cells.repeat(ratio, axis=0).repeat(ratio, axis=1)
+    return spread
+
+
+def _reduced_valid(pair: ImagePair) -> Mask | None:
+    """Return the mask of the reduced pair: all native fine pixels of a pixel have to be valid."""
     if pair.valid is None or pair.valid.all():
         return None
-    ratio = pair.ratio
     h, w = pair.spectral.shape[1:]
-    cells = pair.valid.reshape(h, ratio, w, ratio)
-    gt_valid: Mask = np.all(cells, axis=(1, 3))
-    reach = 4 * ratio + 1
-    clean = ndimage.binary_erosion(gt_valid, np.ones((reach, reach), dtype=bool), border_value=1)
-    coarse = clean.reshape(h // ratio, ratio, w // ratio, ratio).all(axis=(1, 3))
-    spread: Mask = coarse.repeat(ratio, axis=0).repeat(ratio, axis=1)
-    return spread
+    gt_valid: Mask = np.all(pair.valid.reshape(h, pair.ratio, w, pair.ratio), axis=(1, 3))
+    return usable_cells(gt_valid, pair.ratio)
