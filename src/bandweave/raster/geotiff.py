@@ -29,8 +29,11 @@ PROVENANCE = "BANDWEAVE"
 
 _BLOCK = 256
 """Pixels per side of a tile: two megabytes or less for eight 32-bit bands."""
+_SMALLEST_BLOCK = 64
 _BLOCK_ROW_BYTES = 256 * 2**20
 """Memory for one row of tiles above which tiles are made smaller."""
+_SMALLEST_COG_BLOCK = 128
+"""Smallest tile side that GDAL's COG driver makes."""
 _TILE_STEP = 16
 """The TIFF specification asks for tile sides that are multiples of 16."""
 _FULL_DISK = 2**20
@@ -73,7 +76,7 @@ class GeoTiffFile:
     def rows_at_once(self) -> int:
         """Return the number of rows to hand to `write`: whole blocks, and not too few."""
         height = int(self._dataset.block_shapes[0][0])
-        return height * max(1, _BLOCK // height)
+        return height * max(1, _SMALLEST_BLOCK // height)
 
     def write(self, pixels: NDArray[Any], valid: Mask, row: int) -> None:
         """Write whole blocks of pixels `(C, n, W)` and keep their mask `(n, W)`."""
@@ -158,6 +161,9 @@ def copy_as_cog(
 ) -> None:
     """Copy a GeoTIFF into a Cloud Optimized one, with averaged overviews.
 
+    Provenance keeps its namespace, unless bands have tags: then it is found in the default
+    namespace, with keys `BANDWEAVE_...`.
+
     Args:
         source: Complete GeoTIFF.
         target: Name of the copy.
@@ -168,16 +174,21 @@ def copy_as_cog(
     Raises:
         OutputError: The disk is full, or the copy is not laid out as a COG.
     """
-    with quiet_open(source) as dataset:
-        side = _block_side(max(dataset.shape))
+    with reported(final), quiet_open(source, "r+") as dataset:
+        side = max(_block_side(max(dataset.shape)), _SMALLEST_COG_BLOCK)
+        has_band_tags = any(dataset.tags(band) for band in dataset.indexes)
+        if has_band_tags:
+            # GDAL 3.10 copies either further namespaces or the tags of bands.
+            provenance = dataset.tags(ns=PROVENANCE)
+            dataset.update_tags(**{f"{PROVENANCE}_{key}": v for key, v in provenance.items()})
     settings = {
         "COMPRESS": "ZSTD",
         "PREDICTOR": "YES",
         "BLOCKSIZE": str(side),
+        "COPY_SRC_MDD": "AUTO" if has_band_tags else "YES",
         "OVERVIEW_RESAMPLING": "AVERAGE",
         "OVERVIEWS": "IGNORE_EXISTING" if overviews else "NONE",
         "BIGTIFF": "IF_SAFER",
-        "COPY_SRC_MDD": "YES",  # without it only GDAL's own metadata namespaces are copied
         **_upper(options),
         "SPARSE_OK": "NO",
     }
@@ -254,7 +265,7 @@ def _creation_options(layout: OutputLayout, options: Mapping[str, str]) -> dict[
     height, width = layout.grid.shape
     side = _block_side(max(height, width))
     row_bytes = layout.bands * layout.dtype.itemsize * width
-    while side > 4 * _TILE_STEP and side * row_bytes > _BLOCK_ROW_BYTES:
+    while side > _SMALLEST_BLOCK and side * row_bytes > _BLOCK_ROW_BYTES:
         side //= 2
     merged = {
         "TILED": "YES",

@@ -75,9 +75,13 @@ class SceneWriter:
         self._require_place()
         self._partial = self._beside("partial")
         self._cog_partial = self._beside("cog-partial")
-        self._file = GeoTiffFile(
-            self._partial, layout, provenance or {}, {} if cog else self._options, self.path
-        )
+        try:
+            self._file = GeoTiffFile(
+                self._partial, layout, provenance or {}, {} if cog else self._options, self.path
+            )
+        except BaseException:
+            self._partial.unlink(missing_ok=True)
+            raise
         height = min(self._file.rows_at_once, layout.grid.shape[0])
         width = layout.grid.shape[1]
         self._pixels = np.zeros((layout.bands, height, width), layout.dtype)
@@ -211,9 +215,12 @@ def _with_nodata(stored: NDArray[Any], valid: Mask | None, nodata: float | None)
 def _neighbour(nodata: float, dtype: np.dtype[Any]) -> Any:
     """Return the value nearest to `nodata` that readers tell apart from it."""
     if dtype.kind == "f":
-        # GDAL takes floats a few units in the last place apart for equal.
-        limits = np.finfo(dtype)
-        step = max(abs(nodata) * 16 * float(limits.eps), float(limits.tiny))
+        # GDAL compares with nodata in float32 and takes a few units in the last place for equal;
+        # where the sum of two values overflows, any two.
+        limits = np.finfo(np.float32)
+        if abs(nodata) > limits.max / 4:
+            return dtype.type(0)
+        step = max(abs(nodata) * 100 * float(limits.eps), float(limits.tiny))
         return dtype.type(nodata + step if nodata <= 0 else nodata - step)
     is_largest = nodata >= np.iinfo(dtype).max
     return dtype.type(int(nodata) - 1 if is_largest else int(nodata) + 1)
