@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from bandweave.metrics.inputs import Array
 from bandweave.metrics.windows import complete_windows
 from bandweave.pair import Mask
+from bandweave.radiometry import Image
 
 _SMALLEST = 1e-20  # floor of a window's sum of squares in the definition
 
 
-def local_cross_correlation(x: Array, y: Array, half_width: int) -> Array:
+def local_cross_correlation(x: Image, y: Image, half_width: int) -> Image:
     """Return ρ at every pixel of images `(C, H, W)` (Scarpa and Ciotola 2022).
 
     With S the sum over rows k − w + 1 ... k + w and the same columns (zero outside the image) and
@@ -31,7 +31,7 @@ def local_cross_correlation(x: Array, y: Array, half_width: int) -> Array:
     power_x, power_y = (
         np.maximum(_window_sum(np.square(d), half_width), _SMALLEST) for d in (dx, dy)
     )
-    correlation: Array = _window_sum(dx * dy, half_width) / np.sqrt(power_x * power_y)
+    correlation: Image = _window_sum(dx * dy, half_width) / np.sqrt(power_x * power_y)
     return correlation
 
 
@@ -49,7 +49,7 @@ def correlation_valid(valid: Mask | None, half_width: int) -> Mask | None:
     return complete_windows(padded, 4 * half_width - 1, 4 * half_width - 1)
 
 
-def _window_sum(image: Array, half_width: int) -> Array:
+def _window_sum(image: Image, half_width: int) -> Image:
     size = 2 * half_width
     # An even window has no centre; the origin puts w - 1 pixels before and w after.
     for axis in (1, 2):

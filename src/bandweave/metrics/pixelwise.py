@@ -75,33 +75,32 @@ def pixel_tally(estimate: Image, reference: Image, valid: Mask | None) -> PixelT
     Raises:
         NodataError: A valid pixel is not finite.
     """
-    bands, height, width = reference.shape
-    tally = PixelTally.empty(bands)
+    height, width = reference.shape[1:]
+    tally = PixelTally.empty(len(reference))
     rows = max(_PIXELS_AT_ONCE // width, 1)
-    images = np.empty((2, bands, rows * width))
     for first in range(0, height, rows):
         part = slice(first, min(first + rows, height))
-        n = (part.stop - first) * width
-        f, g = images[0, :, :n], images[1, :, :n]
-        f.reshape(bands, -1, width)[...] = estimate[:, part]
-        g.reshape(bands, -1, width)[...] = reference[:, part]
-        count = n
+        f, g = (
+            image[:, part].reshape(len(image), -1).astype(np.float64, copy=False)
+            for image in (estimate, reference)
+        )
+        count = f.shape[1]
         if valid is not None:
             # Zero in both images: no error, and no angle, as no spectrum.
-            invalid = ~valid[part].ravel()
-            f[:, invalid] = g[:, invalid] = 0.0
-            count -= int(np.count_nonzero(invalid))
+            usable = valid[part].ravel()
+            f, g = np.where(usable, f, 0.0), np.where(usable, g, 0.0)
+            count = int(np.count_nonzero(usable))
         tally = tally.merged(_columns(f, g, count))
     return tally
 
 
 def _columns(f: Array, g: Array, count: int) -> PixelTally:
     """Sum over columns `(C, N)`, `count` of which are valid and the rest zero."""
-    inner, norms, spare = (np.einsum("cn,cn->n", a, b) for a, b in ((f, g), (f, f), (g, g)))
     sums = f.sum(axis=1), g.sum(axis=1)
     for image, total, role in ((f, sums[0], "estimate"), (g, sums[1], "reference")):
         if not np.isfinite(total).all():
             require_finite(image, role)
+    inner, norms, spare = (np.einsum("cn,cn->n", a, b) for a, b in ((f, g), (f, f), (g, g)))
     norms *= spare
     np.sqrt(norms, out=norms)
     angles = int(np.count_nonzero(norms))
@@ -111,5 +110,6 @@ def _columns(f: Array, g: Array, count: int) -> PixelTally:
     inner /= norms
     np.clip(inner, -1.0, 1.0, out=inner)
     np.arccos(inner, out=inner)
-    f -= g
-    return PixelTally(count, np.einsum("cn,cn->c", f, f), *sums, float(inner.sum()), angles)
+    error = f - g
+    squared = np.vecdot(error, error)
+    return PixelTally(count, squared, *sums, float(inner.sum()), angles)

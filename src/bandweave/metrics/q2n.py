@@ -95,9 +95,8 @@ def q2n_map(f: Array, g: Array, *, block: int = BLOCK, shift: int | None = None)
         top, n = first * step, stop - first
         index = rows_of[top : (stop - 1) * step + block] - top
         for image, blocks in ((f, images[0]), (g, images[1])):
-            part = strip[:, : len(index)]
-            _sixteen_bits(image[:, top:], index, cols_of, out=part)
-            np.copyto(blocks[:n], _blocks(part, block, step))
+            part = _mirrored(image[:, top:], index, cols_of, out=strip)
+            _to_sixteen_bits(_blocks(part, block, step), out=blocks[:n])
         x, y = images[:, :n].reshape(2, n * cols, bands, block**2)
         values[first:stop] = _block_values(x, y).reshape(n, cols)
     return values
@@ -130,8 +129,8 @@ def _block_values(f: Array, g: Array) -> Array:
     scale = pixels * (pixels - 1)
     products = g @ f.transpose(0, 2, 1)
     covariance = (pixels * products - sum_g[:, :, None] * sum_f[:, None, :]) / scale
-    var_f = (pixels * np.einsum("ncp,ncp->nc", f, f) - sum_f**2) / scale
-    var_g = (pixels * np.einsum("ncp,ncp->nc", g, g) - sum_g**2) / scale
+    var_f = (pixels * np.vecdot(f, f) - sum_f**2) / scale
+    var_g = (pixels * np.vecdot(g, g) - sum_g**2) / scale
 
     std = np.where(var_g > 0, np.sqrt(var_g), _EPSILON)
     # The toolboxes leave the estimate's scale alone where the reference's mean is exactly zero.
@@ -184,17 +183,19 @@ def _planes(bands: int) -> int:
     return 1 << (bands - 1).bit_length()
 
 
-def _sixteen_bits(
-    image: Array, rows: NDArray[np.intp], cols: NDArray[np.intp], *, out: Array
-) -> None:
-    """Round half away from zero and saturate, as MATLAB does, and mirror at the bottom and right.
-
-    `rows` and `cols` say which row and column of `image` each one of `out` shows.
-    """
+def _mirrored(image: Array, rows: NDArray[np.intp], cols: NDArray[np.intp], *, out: Array) -> Array:
+    """Write `image`, continued as `rows` and `cols` say, to the first rows of `out`."""
     height, width = min(image.shape[1], len(rows)), image.shape[2]
-    np.add(image[:, :height], 0.5, out=out[:, :height, :width])
-    out[:, :height, width:] = out[:, :height, cols[width:]]
-    out[:, height:] = out[:, rows[height:]]
+    part = out[:, : len(rows)]
+    part[:, :height, :width] = image[:, :height]
+    part[:, :height, width:] = part[:, :height, cols[width:]]
+    part[:, height:] = part[:, rows[height:]]
+    return part
+
+
+def _to_sixteen_bits(image: Array, *, out: Array) -> None:
+    """Round half away from zero and saturate, as MATLAB's conversion to uint16 does."""
+    np.add(image, 0.5, out=out)
     np.floor(out, out=out)
     np.clip(out, 0, _LARGEST, out=out)
 
