@@ -13,7 +13,7 @@ from bandweave.report.demo import run_demo
 
 @click.command(context_settings={"show_default": True})
 @click.option("--out", type=click.Path(path_type=Path), default=Path("demo"), help="Folder.")
-@click.option("--size", type=click.IntRange(128, 8192), default=768, help="PAN pixels per side.")
+@click.option("--size", type=click.IntRange(128, 8192), default=512, help="PAN pixels per side.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier demo.")
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as JSON on stdout.")
 def command(out: Path, size: int, overwrite: bool, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from bandweave.methods.nets.card import WeightCard, read_card
 if TYPE_CHECKING:
     from bandweave.methods.nets.checkpoint import Weights
 
-WEIGHTS: dict[str, str] = {}
+WEIGHTS: dict[str, str] = {"u2net-l-wv": "u2net-l-wv.safetensors"}
 """Name -> file in the package's folder `weights`."""
 
 
