@@ -29,9 +29,10 @@ PROVENANCE = "BANDWEAVE"
 
 _BLOCK = 256
 """Pixels per side of a tile: two megabytes or less for eight 32-bit bands."""
-_SMALLEST_BLOCK = 64
 _BLOCK_ROW_BYTES = 256 * 2**20
 """Memory for one row of tiles above which tiles are made smaller."""
+_SMALLEST_BLOCK = 64
+"""Pixels per side below which tiles are not made smaller for the sake of memory."""
 _SMALLEST_COG_BLOCK = 128
 """Smallest tile side that GDAL's COG driver makes."""
 _TILE_STEP = 16
@@ -137,7 +138,7 @@ class _MaskRows:
 
 
 def build_overviews(path: Path, final: Path) -> None:
-    """Add averaged overviews, each half as large as the last, until one fits a block.
+    """Add averaged overviews, each half as large as the last, until one fits a default block.
 
     Args:
         path: Complete GeoTIFF.
@@ -147,9 +148,8 @@ def build_overviews(path: Path, final: Path) -> None:
         OutputError: The disk is full.
     """
     with reported(final), quiet_open(path, "r+") as dataset:
-        block = max(dataset.block_shapes[0])
         factors: list[int] = []
-        while max(dataset.shape) > block * 2 ** len(factors):
+        while max(dataset.shape) > _BLOCK * 2 ** len(factors):
             factors.append(2 ** (len(factors) + 1))
         if factors:
             dataset.build_overviews(factors, Resampling.average)
