@@ -1,0 +1,298 @@
+"""`bandweave check`: what the two images are to each other, measured in seconds, without fusing."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bandweave.datasets.files import is_pair_file, open_pairs
+from bandweave.errors import AlignmentWarning, ConfigError
+from bandweave.mosaic.advice import advise
+from bandweave.mosaic.relative_sharpness import RelativeSharpness, measure_sharpness
+from bandweave.mosaic.scale import decide_full_scale
+from bandweave.mosaic.sharpness import SharpnessMatch, match_sharpness
+from bandweave.mosaic.shift import Displacement, decide_alignment, measure_displacement
+from bandweave.pair import PairProfile
+from bandweave.raster.image import RasterImage
+from bandweave.raster.mask import MaskMode
+from bandweave.raster.reader import RasterPair, open_pair
+from bandweave.sensors import Sensor, sensor_table
+from bandweave.source import ArraySource, InformedSource, PairSource
+from bandweave.window import Window
+
+if TYPE_CHECKING:
+    from bandweave.methods.nets.checkpoint import Weights
+
+FilePath = str | os.PathLike[str]
+
+_LOOKS = 10
+"""Places per direction at which the share of usable pixels is counted."""
+_LOOK_SIDE = 256
+"""PAN pixels per side of such a place: 6.6 megapixels in all, and smaller scenes are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a file says of its image."""
+
+    name: str
+    shape: tuple[int, int]
+    """Rows, columns."""
+    bands: int
+    dtype: str
+    crs: str | None = None
+    pixel: tuple[float, float] | None = None
+    """Pixel size (rows, columns) in units of the CRS, or None without georeference."""
+    nodata: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GridFacts:
+    """How the two grids lie on each other, from the files alone."""
+
+    ratio: int
+    phase: tuple[float, float]
+    """Fine index (row, column) of coarse sample 0."""
+    shape: tuple[int, int]
+    """Rows and columns of the common scene in PAN pixels."""
+    pan_share: float
+    """Share of the PAN that the scene covers."""
+    ms_share: float
+    """Share of the MS that the scene covers."""
+    drift: tuple[float, float]
+    """PAN pixels by which MS samples lie off at the scene's edges."""
+    is_resampled: bool
+    """Whether the MS has to be resampled for its grid to nest."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All that was found. `advice` says in words what follows from it."""
+
+    pan: ImageFacts
+    ms: ImageFacts
+    grids: GridFacts
+    valid_share: float
+    """Share of pixels usable in both images."""
+    is_valid_counted: bool
+    """Whether every pixel was looked at; if not, the share is an estimate from places spread
+    over the scene."""
+    sensor: str | None
+    full_scale: float | None
+    table_gain: float | None
+    """Mean MTF gain of the MS bands in the sensor table, or None."""
+    displacement: Displacement
+    offset: tuple[float, float] | None
+    """What `fuse --align auto` corrects (rows, columns) in PAN pixels, or None."""
+    can_align: bool
+    """Whether `fuse` corrects displacements of such files: .mat and .h5 pairs are not cropped."""
+    sharpness: RelativeSharpness | None
+    """None where no window of the scene has content."""
+    weights: str | None = None
+    """Weights that the PAN was matched to."""
+    match: SharpnessMatch | None = None
+    """Blur that suits these weights, or None without weights or MTF gains."""
+    remarks: tuple[str, ...] = ()
+    """What the reader had to say of the grids."""
+    advice: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for JSON."""
+        return asdict(self)
+
+
+def check_pair(
+    spatial: FilePath,
+    spectral: FilePath | None = None,
+    *,
+    sensor: Sensor | None = None,
+    full_scale: float | None = None,
+    weights: str | None = None,
+    mask: MaskMode = "auto",
+    nodata: float | None = None,
+    bands: tuple[int, ...] | None = None,
+    phase: tuple[float, float] | None = None,
+    item: int = 0,
+) -> CheckReport:
+    """Look at a pair before it is fused: grids, overlap, displacement, PAN sharpness.
+
+    Args:
+        spatial: PAN (or MSI): a file that rasterio opens; or a `.mat` pair or `.h5` set, alone.
+        spectral: MS (or HS).
+        sensor: Sensor model, over what the files say.
+        full_scale: Value that maps to 1.0; matters with `weights` only.
+        weights: Name or file of weights that the PAN's sharpness is matched to.
+        mask: Which of the files' statements make a pixel invalid.
+        nodata: Nodata value of both files, over what they say.
+        bands: Bands of the MS to look at, from 1.
+        phase: Fine index of coarse sample 0 in a `.mat` or `.h5` file; ratio / 2 without it.
+        item: Which pair of a `.h5` set, from 0.
+
+    Raises:
+        FusionError: The files cannot be read or brought together, or the weights do not fit.
+    """
+    if spectral is None:
+        if not is_pair_file(Path(spatial)):
+            raise ConfigError(
+                f"{spatial} stands alone, which only .mat pairs and .h5 sets do; give PAN and MS."
+            )
+        with open_pairs(Path(spatial), full_scale=full_scale, sensor=sensor, phase=phase) as pairs:
+            if item >= len(pairs):
+                raise ConfigError(f"{spatial} holds {len(pairs)} pairs, there is no item {item}.")
+            source = ArraySource(pairs.item(item)[0])
+        return _complete(_check_arrays(Path(spatial), source), source, weights)
+    if phase is not None or item:
+        raise ConfigError("Phase and item are options for .mat and .h5 files; leave them out.")
+    return _check_rasters(
+        spatial, spectral, weights, sensor=sensor, full_scale=full_scale, mask=mask, nodata=nodata,
+        bands=bands,
+    )  # fmt: skip
+
+
+def _check_rasters(
+    spatial: FilePath, spectral: FilePath, weights: str | None, **options: Any
+) -> CheckReport:
+    """Check two files; with weights, open them again with the displacement corrected."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", AlignmentWarning)
+        source = open_pair(spatial, spectral, **options)
+    with source:
+        report = replace(
+            _measure(_facts(source.pan), _facts(source.ms), _grids(source), source),
+            remarks=tuple(str(warning.message) for warning in caught),
+        )
+        if weights is None or report.offset is None:
+            return _complete(report, source, weights)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AlignmentWarning)
+        aligned = open_pair(spatial, spectral, offset=report.offset, **options)
+    with aligned:
+        return _complete(report, aligned, weights)
+
+
+def _check_arrays(path: Path, source: ArraySource) -> CheckReport:
+    """Check a pair that one file holds."""
+    pair = source.pair
+    dtype = str(pair.spatial.dtype)
+    coarse = (pair.spectral.shape[1], pair.spectral.shape[2])
+    pan = ImageFacts(f"{path.name}, spatial", pair.shape, len(pair.spatial), dtype)
+    ms = ImageFacts(f"{path.name}, spectral", coarse, len(pair.spectral), dtype)
+    grids = GridFacts(pair.ratio, pair.phase, pair.shape, 1.0, 1.0, (0.0, 0.0), is_resampled=False)
+    return _measure(pan, ms, grids, source)
+
+
+def _measure(pan: ImageFacts, ms: ImageFacts, grids: GridFacts, source: PairSource) -> CheckReport:
+    """Measure what needs no weights."""
+    profile = source.profile
+    gains = None if profile.sensor is None else profile.sensor.mtf_gains(profile.bands)
+    displacement = measure_displacement(source)
+    share, is_counted = usable_share(source)
+    return CheckReport(
+        pan=pan,
+        ms=ms,
+        grids=grids,
+        valid_share=share,
+        is_valid_counted=is_counted,
+        sensor=None if profile.sensor is None else profile.sensor.name,
+        full_scale=profile.full_scale,
+        table_gain=None if gains is None else float(np.mean(gains)),
+        displacement=displacement,
+        offset=decide_alignment(displacement, profile.ratio),
+        can_align=not isinstance(source, ArraySource),
+        sharpness=measure_sharpness(source, displacement) if displacement.windows else None,
+    )
+
+
+def _complete(report: CheckReport, source: PairSource, weights: str | None) -> CheckReport:
+    """Match the PAN to weights where they are given, and say what follows from it all."""
+    if weights is not None:
+        report = replace(report, weights=weights, match=_match(source, weights))
+    return replace(report, advice=tuple(advise(report)))
+
+
+def _match(source: PairSource, weights: str) -> SharpnessMatch | None:
+    """Find the blur that suits the weights; None where the MTF of the MS is not known."""
+    # torch is loaded here and not before: a check without weights starts without it.
+    from bandweave.methods.learned import LearnedMethod  # noqa: PLC0415
+    from bandweave.methods.nets.zoo import load_named  # noqa: PLC0415
+
+    loaded = load_named(weights)
+    informed = _informed(source, loaded)
+    if informed.sensor is None or informed.sensor.mtf_gains(source.profile.bands) is None:
+        return None
+
+    def fitted_at(sigma: float) -> Any:
+        return LearnedMethod(loaded, pan_sigma=sigma).fit(informed.profile, None)
+
+    return match_sharpness(informed, fitted_at)
+
+
+def _informed(source: PairSource, weights: Weights) -> InformedSource:
+    """Add the sensor and scale of the weights where the pair does not say."""
+    card, profile = weights.card, source.profile
+    full_scale, _ = decide_full_scale(source, profile.full_scale, card.full_scale, card.name)
+    sensor = profile.sensor or _card_sensor(card.sensor, profile)
+    return InformedSource(source, full_scale, sensor)
+
+
+def _card_sensor(name: str, profile: PairProfile) -> Sensor | None:
+    sensor = sensor_table().get(name)
+    return sensor if sensor is not None and len(sensor.bands) == profile.bands else None
+
+
+def _facts(image: RasterImage) -> ImageFacts:
+    facts = image.facts
+    return ImageFacts(
+        name=image.name,
+        shape=image.shape,
+        bands=image.bands,
+        dtype=str(facts.dtype),
+        crs=image.grid.crs,
+        pixel=image.grid.gsd,
+        nodata=facts.nodata,
+    )
+
+
+def _grids(pair: RasterPair) -> GridFacts:
+    nesting = pair.nesting
+    h, w = nesting.coarse_shape
+    ms_rows, ms_cols = pair.ms.shape
+    pan_rows, pan_cols = pair.pan.shape
+    height, width = nesting.grid.shape
+    return GridFacts(
+        ratio=nesting.ratio,
+        phase=nesting.phase,
+        shape=nesting.grid.shape,
+        pan_share=height * width / (pan_rows * pan_cols),
+        ms_share=min(h * w / (ms_rows * ms_cols), 1.0),
+        drift=nesting.drift,
+        is_resampled=nesting.resampling is not None,
+    )
+
+
+def usable_share(source: PairSource) -> tuple[float, bool]:
+    """Return the share of usable pixels, and whether every pixel was looked at."""
+    profile = source.profile
+    side = max(_LOOK_SIDE // profile.ratio, 1) * profile.ratio
+    starts = [_starts(size, side, profile.ratio) for size in profile.shape]
+    scene = Window.whole(profile.shape)
+    windows = [Window(r, c, side, side).intersection(scene) for r in starts[0] for c in starts[1]]
+    usable = total = 0
+    for window in windows:
+        valid = source.read(window, np.float32).valid
+        area = window.height * window.width
+        usable += area if valid is None else int(valid.sum())
+        total += area
+    return usable / total, total == profile.shape[0] * profile.shape[1]
+
+
+def _starts(size: int, side: int, ratio: int) -> list[int]:
+    """Return where the places begin: side by side if they cover the size, else spread evenly."""
+    if size <= _LOOKS * side:
+        return list(range(0, size, side))
+    return [round(k * (size - side) / (_LOOKS - 1) / ratio) * ratio for k in range(_LOOKS)]
