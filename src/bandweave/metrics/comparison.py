@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandweave.errors import BandCountError
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.blocks import block_quality
 from bandweave.metrics.d_lambda import d_lambda_of
@@ -18,6 +19,7 @@ from bandweave.metrics.inputs import cleaned, matched
 from bandweave.metrics.protocol import Protocol
 from bandweave.metrics.q2n import q2n_tally
 from bandweave.metrics.qnr import qnr
+from bandweave.metrics.tiles import require_same_size
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 from bandweave.window import Window
@@ -181,3 +183,29 @@ def _gathered(valid: Mask | None, scale: int) -> Mask | None:
     cells = valid.reshape(height // scale, scale, width // scale, scale)
     whole: Mask = np.all(cells, axis=(1, 3))
     return whole
+
+
+def require_nesting(
+    hrms: ImageSource,
+    pan: ImageSource,
+    lrms: ImageSource,
+    ratio: int,
+    gains: Sequence[float] | None,
+) -> None:
+    """Refuse images that do not belong together.
+
+    Raises:
+        BandCountError: The bands of the images or the gains do not fit each other.
+        ShapeError: The images do not nest at this ratio.
+    """
+    if hrms.bands != lrms.bands or pan.bands != 1:
+        raise BandCountError(
+            "The fused image needs the bands of the coarse one, and the PAN a single band; got "
+            f"{hrms.bands}, {lrms.bands} and {pan.bands}."
+        )
+    if gains is not None and len(gains) != lrms.bands:
+        raise BandCountError(
+            f"One MTF gain per band is needed: {lrms.bands} bands, {len(gains)} gains."
+        )
+    wanted = (lrms.shape[0] * ratio, lrms.shape[1] * ratio)
+    require_same_size({f"lrms at ratio {ratio}": wanted, "hrms": hrms.shape, "pan": pan.shape})

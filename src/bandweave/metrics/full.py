@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from math import lcm, nan
 
-from bandweave.errors import BandCountError, NodataError, ShapeError
-from bandweave.metrics.comparison import Comparison, FullSums, Inputs
+from bandweave.errors import NodataError, ShapeError
+from bandweave.metrics.comparison import Comparison, FullSums, Inputs, require_nesting
 from bandweave.metrics.images import ArrayImage, Cropped, ImageSource
 from bandweave.metrics.protocol import Protocol, find_protocol
 from bandweave.metrics.reduced import chosen_metrics, explained, require_kind
@@ -91,7 +91,7 @@ def score_fr(
     used = find_protocol(protocol) if isinstance(protocol, str) else protocol
     require_kind(used, "fr")
     wanted = chosen_metrics(used, metrics)
-    _require_nesting(hrms, pan, lrms, ratio, gains)
+    require_nesting(hrms, pan, lrms, ratio, gains)
     if used.scale_side == "lrms" and used.block % ratio:
         raise ShapeError(
             f"Protocol {used.id} needs blocks of {used.block} pixels to hold whole coarse pixels, "
@@ -120,26 +120,6 @@ def score_fr(
     }
     shown = {name: why for name, why in notes.items() if name in wanted}
     return Scores(used, values, conditions, (*explained(values, shown), *sums.flat_note()))
-
-
-def _require_nesting(
-    hrms: ImageSource,
-    pan: ImageSource,
-    lrms: ImageSource,
-    ratio: int,
-    gains: Sequence[float] | None,
-) -> None:
-    if hrms.bands != lrms.bands or pan.bands != 1:
-        raise BandCountError(
-            "The fused image needs the bands of the coarse one, and the PAN a single band; got "
-            f"{hrms.bands}, {lrms.bands} and {pan.bands}."
-        )
-    if gains is not None and len(gains) != lrms.bands:
-        raise BandCountError(
-            f"One MTF gain per band is needed: {lrms.bands} bands, {len(gains)} gains."
-        )
-    wanted = (lrms.shape[0] * ratio, lrms.shape[1] * ratio)
-    require_same_size({f"lrms at ratio {ratio}": wanted, "hrms": hrms.shape, "pan": pan.shape})
 
 
 def _whole_blocks(

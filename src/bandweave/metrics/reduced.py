@@ -100,16 +100,45 @@ def score_rr(
         estimate = UnitRange(estimate, full_scale or 1.0, is_clipped=True)
         reference = UnitRange(reference, full_scale or 1.0)
         peak = 1.0
-    region = used.region(reference.shape)
-    notes = _not_computed(wanted, region, used, peak)
-    computed = frozenset(wanted) - notes.keys()
-    scoring = Scoring(computed, peak or nan, used.block, used.shift, used.window, used.ssim_border)
-    sums = accumulate(estimate, reference, region, scoring, threads)
-    values = dict.fromkeys(wanted, nan)
-    for name in computed:
-        values[name] = sums.value(name, ratio=ratio, peak=scoring.peak)
+    values, notes = scored(
+        estimate, reference, wanted, used, ratio=ratio, peak=peak, threads=threads
+    )
     conditions = {"ratio": ratio, "full_scale": full_scale, "shape": list(reference.shape)}
     return Scores(used, values, conditions, explained(values, notes))
+
+
+def scored(
+    estimate: ImageSource,
+    reference: ImageSource,
+    metrics: Sequence[str],
+    protocol: Protocol,
+    *,
+    ratio: float,
+    peak: float | None,
+    threads: int | None,
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Return the value of each metric, and for those that cannot be computed (nan) the reason.
+
+    Raises:
+        ShapeError: The border leaves nothing.
+        NodataError: No pixel is valid, or a valid one is not finite.
+    """
+    region = protocol.region(reference.shape)
+    notes = _not_computed(metrics, region, protocol, peak)
+    computed = frozenset(metrics) - notes.keys()
+    scoring = Scoring(
+        computed,
+        peak or nan,
+        protocol.block,
+        protocol.shift,
+        protocol.window,
+        protocol.ssim_border,
+    )
+    sums = accumulate(estimate, reference, region, scoring, threads)
+    values = dict.fromkeys(metrics, nan)
+    for name in computed:
+        values[name] = sums.value(name, ratio=ratio, peak=scoring.peak)
+    return values, notes
 
 
 def accumulate(
