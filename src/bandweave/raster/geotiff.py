@@ -37,6 +37,8 @@ _SMALLEST_COG_BLOCK = 128
 """Smallest tile side that GDAL's COG driver makes."""
 _TILE_STEP = 16
 """The TIFF specification asks for tile sides that are multiples of 16."""
+_ZSTD_LEVEL = "1"
+"""The fastest level: GDAL's default, 9, would make compression the slowest step of cheap methods."""
 _FULL_DISK = 2**20
 """Free bytes below which a failed write is put down to a full disk."""
 
@@ -137,17 +139,24 @@ class _MaskRows:
         return RasterioWindow(0, self.row, width, self.count)
 
 
-def build_overviews(path: Path, final: Path) -> None:
+def build_overviews(path: Path, options: Mapping[str, str], final: Path) -> None:
     """Add averaged overviews, each half as large as the last, until one fits a default block.
 
     Args:
         path: Complete GeoTIFF.
+        options: The creation options it was made with.
         final: Name of the output in messages.
 
     Raises:
         OutputError: The disk is full.
     """
-    with reported(final), quiet_open(path, "r+") as dataset:
+    # Overviews inherit the codec and its predictor, but not the level.
+    level = _upper(options).get("ZSTD_LEVEL", _ZSTD_LEVEL)
+    with (
+        reported(final),
+        rasterio.Env(ZSTD_LEVEL_OVERVIEW=level),
+        quiet_open(path, "r+") as dataset,
+    ):
         factors: list[int] = []
         while max(dataset.shape) > _BLOCK * 2 ** len(factors):
             factors.append(2 ** (len(factors) + 1))
@@ -193,7 +202,7 @@ def copy_as_cog(
         "SPARSE_OK": "NO",
     }
     if settings["COMPRESS"].upper() == "ZSTD":
-        settings.setdefault("LEVEL", "1")
+        settings.setdefault("LEVEL", _ZSTD_LEVEL)
     with reported(final), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         rasterio.shutil.copy(source, target, driver="COG", **settings)
     with reported(final), quiet_open(target) as dataset:
@@ -282,7 +291,7 @@ def _creation_options(layout: OutputLayout, options: Mapping[str, str]) -> dict[
     if codec in ("ZSTD", "DEFLATE", "LZW") and "NBITS" not in given:
         merged.setdefault("PREDICTOR", "3" if layout.dtype.kind == "f" else "2")
     if codec == "ZSTD":
-        merged.setdefault("ZSTD_LEVEL", "1")
+        merged.setdefault("ZSTD_LEVEL", _ZSTD_LEVEL)
     return merged
 
 

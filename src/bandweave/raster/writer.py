@@ -170,7 +170,7 @@ class SceneWriter:
                 self._partial, finished, self._options, self.path, overviews=self._has_overviews
             )
         elif self._has_overviews:
-            build_overviews(self._partial, self.path)
+            build_overviews(self._partial, self._options, self.path)
         self._require_place()
         with reported(self.path):
             finished.replace(self.path)
