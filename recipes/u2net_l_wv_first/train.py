@@ -1,14 +1,14 @@
 """Train U2Net-L for eight WorldView bands on made-up scenes and one SpaceNet chip.
 
-    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 4000
-    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 4000 --export
+    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 3600
+    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 3600 --export
 
 Run the same command again to go on after an interruption: the state lies in
 runs/u2net_l_wv_first and is replaced as a whole every few minutes. `--export` writes the averaged
 weights into the package, with the scores on the validation images in their card.
 
 The network is U2Net-L (S = 12, S' = 6; 85,658 parameters). It starts as plain interpolation. Each
-step draws four 64-pixel tiles, half of them from scenes of `bandweave.datasets.synthetic`, half
+step draws tiles, half of them from scenes of `bandweave.datasets.synthetic`, half
 from the SpaceNet chip reduced by Wald's protocol, turned and mirrored. Scenes differ in light, MTF
 gains, PAN sharpness and noise. The loss of a tile is its mean absolute error over that of
 interpolation, so that quiet tiles count as much as busy ones.
@@ -56,8 +56,10 @@ CHIP = ROOT.parent / "shared" / "data" / "pan" / "wv3_spacenet_shanghai"
 
 CONFIG = U2NetConfig(bands=8, width=12, head_width=6)
 PHASE = (1.5, 1.5)
-TILE, COARSE = 64, 16
-BATCH = 4
+TILE = 64
+# Attention costs the square of a tile's area. Its temperature does not depend on the area, so most
+# steps run on small tiles, many at a time, and the last ones on the tile of the finished network.
+SMALL_TILE, SMALL_BATCH, BATCH, SMALL_SHARE = 32, 16, 4, 0.86
 RATE, WARM_UP, EMA, CLIP = 2e-3, 100, 0.995, 1.0
 TRAINING_SEEDS = range(1000, 1160)
 VALIDATION_SEEDS = (5001, 5002, 5003)
@@ -145,20 +147,22 @@ def validation_examples() -> dict[str, Example]:
     return examples
 
 
-def drawn_batch(pools: list[list[Example]], step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def drawn_batch(
+    pools: list[list[Example]], step: int, tile: int, batch: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Draw spatial, spectral, truth and interpolation, unit range; the same for the same step."""
     rng = np.random.default_rng([7, step])
     columns: list[list[np.ndarray]] = [[], [], [], []]
-    for k in range(BATCH):
+    for k in range(batch):
         pool = pools[k % len(pools)]
         example = pool[rng.integers(len(pool))]
         h, w = example.pair.spectral.shape[1:]
-        row, col = (int(rng.integers(side - COARSE + 1)) * 4 for side in (h, w))
-        tile = example.pair.crop(Window(row, col, TILE, TILE))
-        gt = example.gt[:, row : row + TILE, col : col + TILE]
-        base = interpolate(tile.spectral, 4, PHASE, border="symmetric")
+        row, col = (int(rng.integers(side - tile // 4 + 1)) * 4 for side in (h, w))
+        part = example.pair.crop(Window(row, col, tile, tile))
+        gt = example.gt[:, row : row + tile, col : col + tile]
+        base = interpolate(part.spectral, 4, PHASE, border="symmetric")
         turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-        for column, image in zip(columns, (tile.spatial, tile.spectral, gt, base), strict=True):
+        for column, image in zip(columns, (part.spatial, part.spectral, gt, base), strict=True):
             turned = np.rot90(image, turns, axes=(1, 2))
             column.append((turned[:, :, ::-1] if mirrored else turned) / FULL_SCALE)
     spatial, spectral, gt, base = (
@@ -286,7 +290,9 @@ def train(steps: int) -> U2Net:
     while step < steps:
         for group in optimiser.param_groups:
             group["lr"] = rate(step, steps)
-        spatial, spectral, gt, base = drawn_batch(pools, step)
+        is_small = step < SMALL_SHARE * steps
+        tile, batch = (SMALL_TILE, SMALL_BATCH) if is_small else (TILE, BATCH)
+        spatial, spectral, gt, base = drawn_batch(pools, step, tile, batch)
         error = relative_error(model(spatial, spectral), gt, base)
         optimiser.zero_grad()
         error.backward()
@@ -329,7 +335,7 @@ def export(model: U2Net) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--export", action="store_true", help="write the weights into the package")
     parser.add_argument("--baselines", action="store_true", help="only score exp and gsa")
     options = parser.parse_args()
