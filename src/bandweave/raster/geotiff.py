@@ -38,7 +38,7 @@ _SMALLEST_COG_BLOCK = 128
 _TILE_STEP = 16
 """The TIFF specification asks for tile sides that are multiples of 16."""
 _ZSTD_LEVEL = "1"
-"""The fastest level: GDAL's default, 9, would make compression the slowest step of cheap methods."""
+"""The fastest level: at GDAL's own, 9, compression would be the slowest step of cheap methods."""
 _FULL_DISK = 2**20
 """Free bytes below which a failed write is put down to a full disk."""
 
