@@ -59,7 +59,7 @@ def read_matlab_pair(
         GridMismatchError: The images do not nest.
     """
     path = Path(path)
-    entries = _load(path)
+    entries = load_arrays(path)
     shapes = {key: value.shape for key, value in entries.items() if value.dtype.kind in "fui"}
     roles = assign_roles(shapes, path, ratio=ratio)
     note = _note(entries)
@@ -92,7 +92,7 @@ def read_matlab_record(path: str | Path) -> DegradationRecord | None:
     Raises:
         FileFormatError: The file is no `.mat` file.
     """
-    return _note(_load(Path(path), only=("simulation",))).record
+    return _note(load_arrays(Path(path), only=("simulation",))).record
 
 
 def write_matlab_pair(
@@ -135,8 +135,12 @@ def result_name(k: int) -> str:
     return f"output_mulExm_{k}.mat"
 
 
-def _load(path: Path, only: tuple[str, ...] | None = None) -> dict[str, NDArray[Any]]:
-    """Read every array, or `only` some, of a v5 or v7.3 file in MATLAB's order of axes."""
+def load_arrays(path: Path, only: tuple[str, ...] | None = None) -> dict[str, NDArray[Any]]:
+    """Read every array, or `only` some, of a v5 or v7.3 file in MATLAB's order of axes.
+
+    Raises:
+        FileFormatError: The file does not exist or is no `.mat` file.
+    """
     if not path.is_file():
         raise FileFormatError(f"{path} does not exist.")
     try:
