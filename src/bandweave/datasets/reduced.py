@@ -14,7 +14,7 @@ from bandweave.radiometry import Image
 from bandweave.source import PairSource
 from bandweave.window import Window
 
-_STEP = 512  # rows, about, of the windows in which a whole scene is read
+_STRIP_PIXELS = 2**20  # about, of the strips in which a whole scene is read
 
 
 class ReducedScene(Protocol):
@@ -105,8 +105,8 @@ class MadeScene:
 
 
 def strips(shape: tuple[int, int], ratio: int) -> list[Window]:
-    """Cut a scene into full-width windows, some hundred rows each, on multiples of the ratio."""
-    height = _STEP // ratio * ratio
+    """Cut a scene into full-width windows of about a megapixel, on multiples of the ratio."""
+    height = max(_STRIP_PIXELS // max(shape[1], 1) // ratio, 8) * ratio
     whole = Window.whole(shape)
     return [
         Window(row, 0, height, shape[1]).intersection(whole) for row in range(0, shape[0], height)

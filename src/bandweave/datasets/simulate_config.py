@@ -95,13 +95,8 @@ class PairConfig(SimulationConfig):
             return Imresize()
         if self.pan_method != "mtf":
             return _kernel_of_file(self.pan_method)
-        sensor = profile.sensor
-        gain = self.pan_gain or (None if sensor is None else sensor.pan_mtf_gain)
-        if gain is None:
-            raise SensorModelError(
-                "The MTF of the PAN is not known; give its gain (--pan-gain), or another --pan."
-            )
-        return MtfFilter((gain,), self.normalised)
+        gains = _spatial_gains(profile) if self.pan_gain is None else (self.pan_gain,)
+        return MtfFilter(gains, self.normalised)
 
 
 class CubeConfig(SimulationConfig):
@@ -124,6 +119,20 @@ class CubeConfig(SimulationConfig):
         if self.mtf_gain is not None:
             return MtfFilter((self.mtf_gain,), is_normalised=True)
         return gaussian_psf(*self.psf)
+
+
+def _spatial_gains(profile: PairProfile) -> tuple[float, ...]:
+    """Return the sensor's gain of the PAN, or those of its spatial bands."""
+    sensor = profile.sensor
+    if sensor is not None and len(sensor.spatial_bands) == profile.spatial_bands:
+        known = tuple(band.mtf_gain for band in sensor.spatial_bands if band.mtf_gain is not None)
+        if len(known) == profile.spatial_bands:
+            return known
+    if sensor is not None and sensor.pan_mtf_gain is not None:
+        return (sensor.pan_mtf_gain,)
+    raise SensorModelError(
+        "The MTF of the PAN is not known; give its gain (--pan-gain), or another --pan."
+    )
 
 
 def _kernel_of_file(name: str) -> Degradation:

@@ -8,7 +8,8 @@ does, exact in the image's own type, and independent of where a tile starts up t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -41,16 +42,23 @@ class Stencil:
 
     def apply(self, image: Image, axis: Axis, steps: int, border: Border) -> Image:
         """Run `steps` steps along `axis` of `image` `(..., rows, columns)`."""
+        return self.run(self.extended(image, axis, steps, border), axis, steps)
+
+    def extended(self, image: Image, axis: Axis, steps: int, border: Border) -> Image:
+        """Return what `steps` steps read: `image` with its border along `axis`."""
         padded = _pad(image, axis, *self._margins(image.shape[axis], steps), border)
-        padded = _from(padded, axis, max(self.start, 0))
-        shape = list(image.shape)
+        return _from(padded, axis, max(self.start, 0))
+
+    def run(self, extended: Image, axis: Axis, steps: int) -> Image:
+        """Run `steps` steps along `axis` of an image that was `extended` for them."""
+        shape = list(extended.shape)
         shape[axis] = steps * self.taps.shape[1]
-        result = np.empty(shape, dtype=image.dtype)
-        for block, source, target in self._blocks(steps, image.dtype):
+        result = np.empty(shape, dtype=extended.dtype)
+        for block, source, target in self._blocks(steps, extended.dtype):
             if axis == -1:
-                np.matmul(padded[..., source], block, out=result[..., target])
+                np.matmul(extended[..., source], block, out=result[..., target])
             else:
-                np.matmul(block.T, padded[..., source, :], out=result[..., target, :])
+                np.matmul(block.T, extended[..., source, :], out=result[..., target, :])
         return result
 
     def adjoint(self, image: Image, axis: Axis, length: int, border: Border) -> Image:
@@ -78,23 +86,26 @@ class Stencil:
         blocks: list[tuple[Image, slice, slice]] = []
         for first in range(0, steps, run):
             count = min(run, steps - first)
-            if not blocks or blocks[0][2].stop != count * width:
-                matrix = self._matrix(count).astype(dtype)
-            else:
-                matrix = blocks[0][0]
+            matrix = _toeplitz(self, count, np.dtype(dtype))
             start = first * self.step_in
             source = slice(start, start + matrix.shape[0])
             blocks.append((matrix, source, slice(first * width, (first + count) * width)))
         return blocks
 
-    def _matrix(self, steps: int) -> NDArray[np.float64]:
-        """Return the block-Toeplitz matrix of `steps` steps, inputs in rows."""
-        reach, width = self.taps.shape
-        matrix = np.zeros(((steps - 1) * self.step_in + reach, steps * width))
-        for j in range(steps):
-            rows = slice(j * self.step_in, j * self.step_in + reach)
-            matrix[rows, j * width : (j + 1) * width] = self.taps
-        return matrix
+
+@lru_cache(maxsize=1024)
+def _toeplitz(stencil: Stencil, steps: int, dtype: np.dtype[Any]) -> Image:
+    """Return the block-Toeplitz matrix of `steps` steps, inputs in rows.
+
+    Kept, because tiles by the thousand need the same few matrices of some ten kilobytes.
+    """
+    reach, width = stencil.taps.shape
+    matrix = np.zeros(((steps - 1) * stencil.step_in + reach, steps * width), dtype=dtype)
+    for j in range(steps):
+        rows = slice(j * stencil.step_in, j * stencil.step_in + reach)
+        matrix[rows, j * width : (j + 1) * width] = stencil.taps
+    matrix.setflags(write=False)
+    return matrix
 
 
 def _pad(image: Image, axis: Axis, before: int, after: int, border: Border) -> Image:

@@ -8,7 +8,7 @@ points. Read off at other points, the same φ interpolates to any ratio and any 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ def reach() -> int:
     return int(np.ceil((len(table) // 2 - significant[0]) / 2**_LEVELS))
 
 
-@cache
+@lru_cache(maxsize=256)
 def interpolation_stencil(ratio: int, phase: float) -> Stencil:
     """Return the weights that put `ratio` fine pixels in place of each coarse one.
 

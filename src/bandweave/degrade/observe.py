@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bandweave.degrade.mtf import kernel_size, mtf_kernel
+from bandweave.degrade.mtf import Kernel, kernel_size, mtf_kernel
 from bandweave.degrade.sampling import correlate_decimate, correlate_decimate_adjoint
 from bandweave.errors import BandCountError
 from bandweave.radiometry import Image
@@ -75,7 +75,7 @@ def _kernels(
     phase: tuple[float, float],
     *,
     normalised: bool,
-) -> tuple[NDArray[np.float64], tuple[int, int]]:
+) -> tuple[Kernel, tuple[int, int]]:
     """Split the phase into a whole start and a fraction that the kernels take up."""
     if len(gains) not in (1, image.shape[0]):
         raise BandCountError(
@@ -84,8 +84,11 @@ def _kernels(
         )
     rows, cols = (math.floor(p + 0.5) for p in phase)
     shift = (phase[0] - rows, phase[1] - cols)
-    made = {
-        gain: mtf_kernel(gain, ratio, size=kernel_size(ratio), shift=shift, normalised=normalised)
-        for gain in gains
-    }
-    return np.stack([made[gain] for gain in gains]), (rows, cols)
+    made = [_kernel(gain, ratio, shift, normalised) for gain in gains]
+    return np.stack(made), (rows, cols)
+
+
+@lru_cache(maxsize=256)
+def _kernel(gain: float, ratio: int, shift: tuple[float, float], normalised: bool) -> Kernel:
+    size = kernel_size(ratio)
+    return mtf_kernel(gain, ratio, size=size, shift=shift, normalised=normalised)

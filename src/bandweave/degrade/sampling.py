@@ -6,7 +6,8 @@ sample k lies at fine index ratio·k + phase.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
+from functools import lru_cache
 from math import ceil
 from typing import Literal
 
@@ -59,10 +60,12 @@ def correlate_decimate(
     """
     steps = [_kept(size, ratio, first) for size, first in zip(image.shape[1:], phase, strict=True)]
     result = np.zeros((image.shape[0], *steps), dtype=image.dtype)
-    for band, terms in _banded_terms(kernels, image, ratio, phase):
-        for rows, cols in terms:
-            narrowed = rows.apply(image[band], -2, steps[0], border)
-            result[band] += cols.apply(narrowed, -1, steps[1], border)
+    for band, kernel in _bands_of_kernels(kernels, image.shape[0]):
+        rows, cols = _separable(kernel, ratio, phase, image.dtype)
+        narrowed = rows.apply(image[band], -2, steps[0], border)
+        extended = cols[0].extended(narrowed, -1, steps[1], border)
+        for term, stencil in enumerate(cols):
+            result[band] += stencil.run(extended[:, term :: len(cols)], -1, steps[1])
     return result
 
 
@@ -78,10 +81,13 @@ def correlate_decimate_adjoint(
     """Apply the transpose of `correlate_decimate` for fine images of `shape` (H, W)."""
     height, width = shape
     result = np.zeros((image.shape[0], height, width), dtype=image.dtype)
-    for band, terms in _banded_terms(kernels, image, ratio, phase):
-        for rows, cols in terms:
-            widened = cols.adjoint(image[band], -1, width, border)
-            result[band] += rows.adjoint(widened, -2, height, border)
+    for band, kernel in _bands_of_kernels(kernels, image.shape[0]):
+        rows, cols = _separable(kernel, ratio, phase, image.dtype)
+        part = image[band]
+        widened = np.empty((part.shape[0], part.shape[1] * len(cols), width), image.dtype)
+        for term, stencil in enumerate(cols):
+            widened[:, term :: len(cols)] = stencil.adjoint(part, -1, width, border)
+        result[band] = rows.adjoint(widened, -2, height, border)
     return result
 
 
@@ -216,38 +222,47 @@ def _kept(size: int, ratio: int, first: int) -> int:
     return len(range(first % ratio, size, ratio))
 
 
-def _banded_terms(
-    kernels: Kernels, image: Image, ratio: int, phase: tuple[int, int]
-) -> Iterable[tuple[slice, list[tuple[Stencil, Stencil]]]]:
-    """Yield bands that share a kernel with the kernel's separable terms."""
+def _bands_of_kernels(kernels: Kernels, bands: int) -> Iterator[tuple[slice, Kernels]]:
+    """Yield runs of bands that share a kernel, with the kernel.
+
+    Neighbouring bands often have one (WorldView-2, GeoEye-1), and are then filtered together.
+    """
     if len(kernels) == 1:
-        yield slice(None), _separable(kernels[0], ratio, phase, image.dtype)
+        yield slice(None), kernels[0]
         return
-    if len(kernels) != image.shape[0]:
+    if len(kernels) != bands:
         raise BandCountError(
-            f"An image of {image.shape[0]} bands needs 1 or {image.shape[0]} kernels, "
-            f"got {len(kernels)}."
+            f"An image of {bands} bands needs 1 or {bands} kernels, got {len(kernels)}."
         )
     first = 0
     for band in range(1, len(kernels) + 1):
-        # Neighbouring bands often have one kernel (WorldView-2, GeoEye-1): filter them together.
         if band == len(kernels) or not np.array_equal(kernels[band], kernels[first]):
-            yield slice(first, band), _separable(kernels[first], ratio, phase, image.dtype)
+            yield slice(first, band), kernels[first]
             first = band
 
 
 def _separable(
     kernel: Kernels, ratio: int, phase: tuple[int, int], dtype: np.dtype[np.floating]
-) -> list[tuple[Stencil, Stencil]]:
-    """Split a kernel into sums of row filter times column filter, by singular values."""
-    left, strength, right = np.linalg.svd(kernel)
+) -> tuple[Stencil, tuple[Stencil, ...]]:
+    """Split a kernel into a sum of row filters times column filters, by singular values.
+
+    Returns:
+        All row filters as one stencil, whose outputs take turns, and the column filters.
+    """
+    taps = np.ascontiguousarray(kernel, dtype=np.float64)
     # A dropped term of relative size s moves a pixel by less than 41 · s of its value; what lies
     # below 1e-14 in a kernel is the rounding of its own Fourier sum.
-    kept = strength > strength[0] * max(np.finfo(dtype).eps / 8, 1e-14)
-    return [
-        (
-            Stencil(left[:, i : i + 1] * strength[i], ratio, phase[0] - kernel.shape[0] // 2),
-            Stencil(right[i][:, None], ratio, phase[1] - kernel.shape[1] // 2),
-        )
-        for i in np.flatnonzero(kept)
-    ]
+    negligible = max(float(np.finfo(dtype).eps) / 8, 1e-14)
+    return _split(taps.tobytes(), taps.shape, ratio, phase, negligible)
+
+
+@lru_cache(maxsize=512)
+def _split(
+    taps: bytes, shape: tuple[int, ...], ratio: int, phase: tuple[int, int], negligible: float
+) -> tuple[Stencil, tuple[Stencil, ...]]:
+    """Do the work of `_separable` once per kernel: tiles by the thousand share a few kernels."""
+    left, strength, right = np.linalg.svd(np.frombuffer(taps).reshape(shape))
+    kept = np.flatnonzero(strength >= strength[0] * negligible)
+    rows = Stencil(left[:, kept] * strength[kept], ratio, phase[0] - shape[0] // 2)
+    cols = tuple(Stencil(right[i][:, None], ratio, phase[1] - shape[1] // 2) for i in kept)
+    return rows, cols
