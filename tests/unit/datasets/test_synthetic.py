@@ -1,4 +1,4 @@
-"""The synthetic scene: its truth, what the instruments see of it, and the files it becomes."""
+"""The instruments of the synthetic scene, by other routes than theirs; its plan and materials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import rasterio
 from scipy import ndimage
 
 from bandweave.datasets.synthetic.layout import Painter, painted_place, rectangle
-from bandweave.datasets.synthetic.scene import FULL_SCALE, Instrument, synthetic_scene
+from bandweave.datasets.synthetic.scene import Instrument, synthetic_scene
 from bandweave.datasets.synthetic.spectra import Surface, drawn_reflectances
 from bandweave.errors import ShapeError
 from bandweave.mosaic.shift import measure_displacement
@@ -19,31 +19,6 @@ from bandweave.window import Window
 
 SHAPE = (148, 124)
 QUIET = {"pan_noise": 0.0, "spectral_noise": 0.0}
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return synthetic_scene(11, SHAPE)
-
-
-def test_values_are_those_of_an_eleven_bit_sensor(scene) -> None:
-    assert scene.gt.shape == (8, *SHAPE)
-    assert scene.gt.min() >= 0
-    assert scene.gt.max() <= FULL_SCALE
-    for image in (scene.pair.spatial, scene.pair.spectral):
-        assert image.dtype == np.float32
-        assert np.array_equal(image, np.rint(image))
-        assert image.min() >= 0
-        assert image.max() <= FULL_SCALE
-    assert scene.pair.spectral.std() > 50
-
-
-def test_a_seed_decides_the_scene(scene) -> None:
-    again, other = synthetic_scene(11, SHAPE), synthetic_scene(12, SHAPE)
-    assert np.array_equal(again.gt, scene.gt)
-    assert np.array_equal(again.pair.spatial, scene.pair.spatial)
-    assert np.array_equal(again.pair.spectral, scene.pair.spectral)
-    assert not np.array_equal(other.gt, scene.gt)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +38,8 @@ def test_the_spectral_image_is_the_truth_through_the_mtf(phase, displacement) ->
     )
     gains = find_sensor("wv3").mtf_gains(8)
     for band in (0, 4, 7):
-        sigma = np.sqrt(-2 * np.log(gains[band])) * 4 / np.pi
+        # The toolbox's kernel has the gain at 5/41 cycles per pixel, not at 1/8.
+        sigma = np.sqrt(-2 * np.log(gains[band])) * 41 / 40 * 4 / np.pi
         blurred = ndimage.gaussian_filter(scene.gt[band].astype(float), sigma)
         seen = ndimage.map_coordinates(blurred, places, order=3)
         inside = (slice(4, -4), slice(4, -4))
@@ -93,19 +69,6 @@ def test_the_pan_is_a_mixture_of_the_bands_and_blurred_as_asked() -> None:
     assert weights.sum() == pytest.approx(1, abs=0.05)
 
 
-def test_noise_has_the_size_asked_for() -> None:
-    clean = synthetic_scene(11, SHAPE, instrument=Instrument(**QUIET)).pair
-    noisy = synthetic_scene(
-        11, SHAPE, instrument=Instrument(pan_noise=20.0, spectral_noise=9.0)
-    ).pair
-    for before, after, size in (
-        (clean.spatial, noisy.spatial, 20.0),
-        (clean.spectral, noisy.spectral, 9.0),
-    ):
-        scaled = (after - before) / np.sqrt(np.maximum(before, 20) / 500)
-        assert scaled.std() == pytest.approx(size, rel=0.05)
-
-
 def test_a_part_without_data_is_empty_everywhere() -> None:
     part = Window(16, 40, 24, 32)
     scene = synthetic_scene(11, SHAPE, nodata=part)
@@ -115,10 +78,10 @@ def test_a_part_without_data_is_empty_everywhere() -> None:
     assert scene.pair.valid.sum() == SHAPE[0] * SHAPE[1] - 24 * 32
     assert not scene.pair.spatial[:, rows, cols].any()
     assert not scene.pair.spectral[:, 4:10, 10:18].any()
-    assert np.array_equal(
-        scene.gt[:, scene.pair.valid],
-        whole.gt[:, whole.pair.spatial[0] >= 0].reshape(8, *SHAPE)[:, scene.pair.valid],
-    )
+    assert not scene.gt[:, rows, cols].any()
+    outside = scene.pair.valid
+    assert np.array_equal(scene.gt[:, outside], whole.gt[:, outside])
+    assert np.array_equal(scene.pair.spatial[:, outside], whole.pair.spatial[:, outside])
 
 
 def test_the_files_hold_the_scene_on_nesting_grids(tmp_path) -> None:

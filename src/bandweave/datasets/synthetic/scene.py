@@ -20,6 +20,7 @@ from bandweave.grid import Grid
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image, to_storage
 from bandweave.sensors import find_sensor
+from bandweave.window import Window
 
 RATIO = 4
 FULL_SCALE = 2047.0
@@ -48,6 +49,9 @@ class Instrument:
     """Standard deviation of the PAN's noise in DN at DN 500; it grows with the root of the DN."""
     spectral_noise: float = 2.0
     """The same for the bands."""
+    displacement: tuple[float, float] = (0.0, 0.0)
+    """PAN pixels (rows, columns) by which the content of the MS is found further down and right in
+    the PAN than `phase` and the grids say; the truth stays on the PAN's grid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +61,13 @@ class SyntheticScene:
     gt: Image
     """`(8, H, W)`, DN in [0, 2047], float32: the bands at PAN resolution, without noise."""
     pair: ImagePair
-    """PAN and `lrms`, DN, float32, rounded to whole numbers as delivered."""
+    """PAN and `lrms`, DN, float32, rounded to whole numbers as delivered; 0 where not valid."""
 
     def write_geotiff_pair(self, folder: Path) -> tuple[Path, Path, Path]:
-        """Write `pan.tif`, `ms.tif` and `truth.tif` (uint16, georeferenced); return the paths."""
+        """Write `pan.tif`, `ms.tif` and `truth.tif` (uint16, georeferenced); return the paths.
+
+        Where the scene has pixels without data, 0 is declared as nodata.
+        """
         grid = self.pair.grid
         assert grid is not None
         sensor = self.pair.sensor
@@ -69,14 +76,19 @@ class SyntheticScene:
         names = sensor.band_names or ()
         coarse = grid.coarsened(RATIO)
         paths = (folder / "pan.tif", folder / "ms.tif", folder / "truth.tif")
-        _write(paths[0], self.pair.spatial, grid, ("pan",))
-        _write(paths[1], self.pair.spectral, coarse, names)
-        _write(paths[2], self.gt, grid, names)
+        nodata = None if self.pair.valid is None else 0
+        _write(paths[0], self.pair.spatial, grid, ("pan",), nodata)
+        _write(paths[1], self.pair.spectral, coarse, names, nodata)
+        _write(paths[2], self.gt, grid, names, nodata)
         return paths
 
 
 def synthetic_scene(
-    seed: int, shape: tuple[int, int] = (512, 512), *, instrument: Instrument | None = None
+    seed: int,
+    shape: tuple[int, int] = (512, 512),
+    *,
+    instrument: Instrument | None = None,
+    nodata: Window | None = None,
 ) -> SyntheticScene:
     """Make up a place and observe it.
 
@@ -87,9 +99,16 @@ def synthetic_scene(
         seed: Decides place, season and light.
         shape: PAN rows and columns, multiples of 4.
         instrument: How it is observed.
+        nodata: A part without data in PAN, MS and truth, in PAN pixels; its edges are multiples
+            of 4, so that it holds whole MS pixels.
 
     Raises:
-        ShapeError: Rows or columns are no multiples of 4.
+        ShapeError: Rows, columns or an edge of `nodata` are no multiples of 4.
+
+    Example:
+        >>> scene = synthetic_scene(1, (48, 64))
+        >>> scene.gt.shape, scene.pair.spectral.shape
+        ((8, 48, 64), (8, 12, 16))
     """
     if any(side % RATIO or side < RATIO for side in shape):
         raise ShapeError(f"A scene has multiples of {RATIO} PAN pixels per side, got {shape}.")
@@ -106,8 +125,9 @@ def synthetic_scene(
     weights /= weights.sum()
     pan = np.tensordot(weights.astype(np.float32), sharp, axes=1)[None]
     pan = blur_gaussian(pan, instrument.pan_blur)
-    lrms = observe(gt, gains, RATIO, instrument.phase)
-    return SyntheticScene(
+    row, col = (p + d for p, d in zip(instrument.phase, instrument.displacement, strict=True))
+    lrms = observe(gt, gains, RATIO, (row, col))
+    scene = SyntheticScene(
         gt=np.clip(gt, 0, FULL_SCALE),
         pair=ImagePair(
             spatial=_measured(pan, instrument.pan_noise, rng),
@@ -119,6 +139,21 @@ def synthetic_scene(
             grid=_grid(shape),
         ),
     )
+    return scene if nodata is None else _with_nodata(scene, nodata)
+
+
+def _with_nodata(scene: SyntheticScene, part: Window) -> SyntheticScene:
+    """Blank a part of all images."""
+    if part != part.snapped(RATIO):
+        raise ShapeError(f"The part without data needs edges on multiples of {RATIO}, got {part}.")
+    part = part.intersection(Window.whole(scene.pair.shape))
+    valid = np.ones(scene.pair.shape, dtype=bool)
+    valid[part.slices] = False
+    coarse = valid[::RATIO, ::RATIO]
+    pair = scene.pair.replace(
+        spatial=scene.pair.spatial * valid, spectral=scene.pair.spectral * coarse, valid=valid
+    )
+    return SyntheticScene(gt=scene.gt * valid, pair=pair)
 
 
 def _rendered(layout: Layout, rng: np.random.Generator) -> Image:
@@ -178,7 +213,9 @@ def _grid(shape: tuple[int, int]) -> Grid:
     return Grid(shape, Affine(PAN_GSD, 0, west, 0, -PAN_GSD, north), _CRS)
 
 
-def _write(path: Path, image: Image, grid: Grid, names: tuple[str, ...]) -> None:
+def _write(
+    path: Path, image: Image, grid: Grid, names: tuple[str, ...], nodata: int | None
+) -> None:
     with rasterio.open(
         path,
         "w",
@@ -189,6 +226,7 @@ def _write(path: Path, image: Image, grid: Grid, names: tuple[str, ...]) -> None
         dtype="uint16",
         crs=grid.crs,
         transform=grid.transform,
+        nodata=nodata,
         compress="DEFLATE",
         predictor=2,
         tiled=True,
