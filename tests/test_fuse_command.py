@@ -328,6 +328,12 @@ def test_an_existing_output_is_kept_unless_told_otherwise(run, pair, tmp_path) -
     assert run("fuse", *pair, out, "--method", "exp", "--overwrite")[0] == 0
 
 
+def test_an_input_is_never_replaced(run, pair, tmp_path) -> None:
+    before = pair[0].read_bytes()
+    refused(run("fuse", *pair, pair[0], "--method", "exp", "--overwrite"), "is an input too")
+    assert pair[0].read_bytes() == before
+
+
 def test_a_folder_that_does_not_exist(run, pair, tmp_path) -> None:
     refused(run("fuse", *pair, tmp_path / "none" / "o.tif", "--method", "exp"), "does not exist")
 

@@ -6,6 +6,9 @@ neighbouring tiles disagree.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,12 +55,10 @@ def test_the_measure_sees_a_seam(rng) -> None:
     assert gradient_ratio(error, borders) > 1.05
 
 
-@pytest.fixture(scope="module")
-def reduced(shared) -> tuple[ImagePair, np.ndarray]:
+def reduced_spacenet(find: Callable[[str], Path]) -> tuple[ImagePair, np.ndarray]:
     """Reduce the SpaceNet pair by Wald's protocol: the MS is the truth."""
     folder = "data/pan/wv3_spacenet_shanghai"
-    ms = open_image(shared(f"{folder}_ms.tif"))
-    pan = open_image(shared(f"{folder}_pan.tif"))
+    ms, pan = open_image(find(f"{folder}_ms.tif")), open_image(find(f"{folder}_pan.tif"))
     gt = ms.read(Window(0, 0, 320, 320), np.float64)[0]
     # The delivery is displaced by three PAN pixels.
     fine = pan.read(Window(3, 0, 1280, 1280), np.float64)[0]
@@ -75,8 +76,8 @@ def reduced(shared) -> tuple[ImagePair, np.ndarray]:
 
 @pytest.mark.golden
 @pytest.mark.slow
-def test_blended_tiles_have_no_seams(shared, reduced) -> None:
-    pair, gt = reduced
+def test_blended_tiles_have_no_seams(shared) -> None:
+    pair, gt = reduced_spacenet(shared)
     weights = load_named(str(shared("weights/u2net_wv3_200000_iter.pth")))
 
     def fused(method: LearnedMethod | OfficialTiling) -> np.ndarray:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bandweave.errors import ConfigError
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use, eight at most.
+
+    More threads hold more blocks at a time, and the disk is the limit long before.
+    """
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
 
 
 class RunConfig(BaseModel):
@@ -69,8 +78,8 @@ class FuseConfig(RunConfig):
     cog: bool = False
     creation_options: dict[str, str] = Field(default_factory=dict)
     """GDAL creation options, KEY to VALUE."""
-    workers: int = Field(default=2, ge=1)
-    """Threads."""
+    workers: int = Field(default_factory=available_cores, ge=1)
+    """Threads; as many as there are cores by default."""
     max_memory: float | None = Field(default=None, gt=0)
     """GiB that a whole-scene method may take."""
     overwrite: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bandweave.config import available_cores
 from bandweave.mosaic.fuse import fuse
 from bandweave.mosaic.job import FuseReport, in_words
 
@@ -104,7 +105,9 @@ def _bands(ctx: click.Context, param: click.Parameter, value: str | None) -> Any
     "--co", "creation_options", multiple=True, metavar="KEY=VALUE", callback=_pairs,
     help="GDAL creation option.",
 )  # fmt: skip
-@click.option("-j", "workers", type=int, default=2, help="Threads.")
+@click.option(
+    "-j", "workers", type=int, default=available_cores, show_default="all cores", help="Threads."
+)
 @click.option("--max-memory", type=float, metavar="GIB", help="For whole-scene methods.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")

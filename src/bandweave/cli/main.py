@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
@@ -71,6 +72,8 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program: exit 0, 1 (failed, one sentence on stderr) or 2 (wrong usage)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    # GDAL's own warnings of damaged files come on top of ours, in its words.
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("always", BandweaveWarning)
         warnings.showwarning = _show_warning

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import rasterio
 
 from bandweave import __version__
 from bandweave.config import FuseConfig
@@ -20,6 +23,8 @@ from bandweave.raster.writer import SceneWriter
 from bandweave.sensors import find_sensor
 from bandweave.source import PairSource
 from bandweave.window import Window
+
+_CACHE_MIB = 64
 
 
 @dataclass(slots=True)
@@ -102,21 +107,30 @@ def fuse_rasters(
     tell: Tell | None = None,
 ) -> FuseReport:
     """Fuse two files; see `bandweave.fuse`."""
-    if out.exists() and not config.overwrite and not dry_run:
-        raise OutputExistsError(f"{out} exists; give another name, or --overwrite to replace it.")
+    _check_output(pan, ms, out, is_replaced=config.overwrite or dry_run)
     scene = RasterScene(pan, ms, config)
     start = time.perf_counter()
-    try:
+    # GDAL would keep 5 % of the machine's memory as cache; every block here is used once.
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), closing(scene):
         job = prepare_job(scene, config, tell=tell)
         report = replace(job.report, out=str(out))
         if dry_run:
             seconds, notes = job.estimate()
             return replace(report, seconds=seconds, dry_run=True, notes=report.notes + notes)
         assert scene.pair is not None
-        _write(job, scene.pair, replace(report, out=str(out)), config, quiet=tell is None)
-        return replace(report, seconds=time.perf_counter() - start)
-    finally:
-        scene.close()
+        _write(job, scene.pair, report, config, quiet=tell is None)
+    return replace(report, seconds=time.perf_counter() - start)
+
+
+def _check_output(pan: Path, ms: Path, out: Path, *, is_replaced: bool) -> None:
+    """Refuse an output that exists, or that is one of the inputs."""
+    if not out.exists():
+        return
+    for source in (pan, ms):
+        if source.exists() and out.samefile(source):
+            raise OutputExistsError(f"{out} is an input too; give the output another name.")
+    if not is_replaced:
+        raise OutputExistsError(f"{out} exists; give another name, or --overwrite to replace it.")
 
 
 def _write(

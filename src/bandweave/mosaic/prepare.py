@@ -131,10 +131,12 @@ def _create(
     device = chosen_device(config.device)
     note(f"Device: {device}.")
     if config.tiling == "official":
-        return _Created(OfficialTiling(weights, device=device), weights.sha256, device)
+        return _Created(
+            OfficialTiling(weights, device=device, threads=config.workers), weights.sha256, device
+        )
 
     def at(sigma: float) -> Method:
-        return LearnedMethod(weights, device=device, pan_sigma=sigma)
+        return LearnedMethod(weights, device=device, pan_sigma=sigma, threads=config.workers)
 
     sigma = _pan_sigma(at, source, config, note)
     return _Created(at(sigma or 0.0), weights.sha256, device, sigma)
