@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import h5py
 import numpy as np
 import pytest
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 from scipy.io import loadmat
 
 from bandweave.degrade.mtf import mtf_kernel
@@ -29,6 +33,20 @@ def test_gaofen2_set_is_met_to_its_storage_precision(shared):
             ours = observe(gt, [0.30], 4, (2.0, 2.0), normalised=False)
             # Stored as float32 of values up to 1023.
             assert np.abs(ours - file["ms"][k]).max() <= 1e-4
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("scene", ["ge_lond_urb", "ge_tren_urb", "w4_mexi_nat", "w4_mexi_urb"])
+def test_pairmax_images_are_met_exactly_after_rounding(shared, scene):
+    def read(role):
+        with rasterio.open(shared(f"data/pan/train4/pairmax_{scene}_{role}.tif")) as file:
+            return file.read().astype(np.float64)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        gt, stored = read("gt"), read("ms")
+    ours = observe(gt, [0.23], 4, (2.0, 2.0), normalised=False)
+    assert np.array_equal(np.rint(ours), stored)
 
 
 @pytest.mark.parametrize("phase", [(1.5, 1.5), (2.0, 2.0), (0.7, 3.2), (-1.0, 4.5)])
