@@ -1,7 +1,7 @@
 """Train U2Net-L for eight WorldView bands on made-up scenes and one SpaceNet chip.
 
-    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 3600
-    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 3600 --export
+    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 5200
+    .venv/bin/python recipes/u2net_l_wv_first/train.py --steps 5200 --export
 
 Run the same command again to go on after an interruption: the state lies in
 runs/u2net_l_wv_first and is replaced as a whole every few minutes. `--export` writes the averaged
@@ -59,8 +59,8 @@ PHASE = (1.5, 1.5)
 TILE = 64
 # Attention costs the square of a tile's area. Its temperature does not depend on the area, so most
 # steps run on small tiles, many at a time, and the last ones on the tile of the finished network.
-SMALL_TILE, SMALL_BATCH, BATCH, SMALL_SHARE = 32, 16, 4, 0.86
-RATE, WARM_UP, EMA, CLIP = 2e-3, 100, 0.995, 1.0
+SMALL_TILE, SMALL_BATCH, BATCH, SMALL_SHARE = 32, 8, 4, 0.925
+RATE, WARM_UP, EMA, CLIP = 1.5e-3, 200, 0.995, 1.0
 TRAINING_SEEDS = range(1000, 1160)
 VALIDATION_SEEDS = (5001, 5002, 5003)
 # The chip's PAN lies this many PAN pixels lower than its corner-based grid says (measured with
@@ -335,7 +335,7 @@ def export(model: U2Net) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=5200)
     parser.add_argument("--export", action="store_true", help="write the weights into the package")
     parser.add_argument("--baselines", action="store_true", help="only score exp and gsa")
     options = parser.parse_args()
