@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bandweave.metrics.accumulate import Spread
@@ -22,6 +22,10 @@ class Scores:
     """What the protocol leaves open: ratio, full scale, MTF gains, scored pixels."""
     notes: tuple[str, ...] = ()
     """What a reader of the values has to know: parts left out, metrics without a value."""
+
+    def noted(self, *remarks: str) -> Scores:
+        """Return the scores with further notes."""
+        return replace(self, notes=(*self.notes, *remarks)) if remarks else self
 
     def record(self) -> dict[str, Any]:
         """Return values, protocol and conditions as they are written into records."""
