@@ -251,7 +251,8 @@ def _nest_whole(axis: _Axis, ratio: int, extent: Extent, offset: float) -> _Nest
     # Half the drift moves the exact place to the middle of the MS and halves the error at its ends.
     drift = _drift(axis, ratio) / 2
     start = round(axis.start + drift + offset, _PLACES)
-    origin = math.floor(start + 0.5)
+    # A tie goes up: files simulated at phase ratio / 2 then keep all their pixels.
+    origin = math.ceil(start - 0.5)
     if extent == "pan":
         first, stop = -origin // ratio, -((origin - axis.pan_size) // ratio)
         overlap = min(stop, axis.ms_size) - max(first, 0)

@@ -84,12 +84,19 @@ def test_a_fraction_of_a_pixel_is_carried_by_the_phase() -> None:
     assert nesting.phase == pytest.approx((1.8, 1.3))
 
 
-def test_a_landsat_like_half_pixel_gives_phase_of_half_a_pixel() -> None:
+def test_a_half_pixel_gives_the_phase_of_the_toolboxes() -> None:
     # Landsat's PAN corner lies half a PAN pixel off that of the 30 m bands.
     nesting = nest(pan_grid(), ms_grid(70, 60, rows=0.5, cols=-0.5, ratio=2))
-    assert nesting.phase == (0.0, 0.0)
-    assert nesting.pan_window.row == 1
-    assert nesting.pan_window.col == 0
+    assert nesting.phase == (1.0, 1.0)
+    assert nesting.pan_window.row == 0
+    assert nesting.pan_window.col == 1
+    assert nesting.ms_window.col == 1
+
+
+def test_files_simulated_at_phase_ratio_over_two_keep_all_their_pixels() -> None:
+    nesting = nest(pan_grid(), ms_grid(35, 31, rows=0.5, cols=0.5))
+    assert nesting.phase == (2.0, 2.0)
+    assert nesting.pan_window == Window(0, 0, 140, 124)
 
 
 def test_only_whole_ms_pixels_inside_the_pan_are_kept() -> None:
