@@ -26,7 +26,7 @@ TRUST_FROM = 0.5
 """Confidence from which a displacement is corrected (docs/alignment.md)."""
 
 _DISTINCT_FROM = 0.2
-"""Fall of the residual below which a window is flat: noise alone reaches 0.1."""
+"""Fall of the residual below which a window is flat: noise alone stays below."""
 _AGREES_WITHIN = 0.25
 """Coarse pixels around the answer within which a window agrees with it."""
 _WANTED_WINDOWS = 3
@@ -34,7 +34,7 @@ _WANTED_WINDOWS = 3
 _SCENE_SCATTER = 0.1
 """PAN pixels by which windows of real scenes differ, however well each is determined."""
 _STEPS = 6
-"""Gauss-Newton steps; three reach a thousandth of a pixel."""
+"""Gauss-Newton steps: enough from any start within a pixel."""
 _SLOPE_STEP = 0.25
 """PAN pixels over which the slope of the blurred PAN is taken."""
 
@@ -50,8 +50,8 @@ class Displacement:
     confidence: float
     """In [0, 1]: mean over the windows with content of the share of the regression's residual that
     vanishes at the displacement, where windows that find another place count as 0; a third or two
-    thirds of that where only one or two windows agree. Unrelated images have 0.0 to 0.1, pairs of
-    one scene above 0.9."""
+    thirds of that where only one or two windows agree. Near 0 for unrelated images, at 0.9 and
+    above for pairs of one scene (docs/alignment.md)."""
     phase: tuple[float, float]
     """Fine index (row, column) at which the content of coarse sample 0 lies, as measured."""
     windows: int
