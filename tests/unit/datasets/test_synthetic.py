@@ -1,4 +1,4 @@
-"""The instruments of the synthetic scene, by other routes than theirs; its plan and materials."""
+"""The synthetic scene: its truth, what the instruments see of it, and the files it becomes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import rasterio
 from scipy import ndimage
 
 from bandweave.datasets.synthetic.layout import Painter, painted_place, rectangle
-from bandweave.datasets.synthetic.scene import Instrument, synthetic_scene
+from bandweave.datasets.synthetic.scene import (
+    FULL_SCALE,
+    Instrument,
+    SyntheticScene,
+    synthetic_scene,
+)
 from bandweave.datasets.synthetic.spectra import Surface, drawn_reflectances
 from bandweave.errors import ShapeError
 from bandweave.mosaic.shift import measure_displacement
@@ -19,6 +24,46 @@ from bandweave.window import Window
 
 SHAPE = (148, 124)
 QUIET = {"pan_noise": 0.0, "spectral_noise": 0.0}
+
+
+@pytest.fixture(scope="module")
+def scene() -> SyntheticScene:
+    return synthetic_scene(11, SHAPE)
+
+
+def test_values_are_those_of_an_eleven_bit_sensor(scene) -> None:
+    assert scene.gt.shape == (8, *SHAPE)
+    assert scene.pair.spectral.shape == (8, SHAPE[0] // 4, SHAPE[1] // 4)
+    for image in (scene.gt, scene.pair.spatial, scene.pair.spectral):
+        assert image.dtype == np.float32
+        assert image.min() >= 0
+        assert image.max() <= FULL_SCALE
+    for image in (scene.pair.spatial, scene.pair.spectral):
+        assert np.array_equal(image, np.rint(image))
+    means = scene.gt.mean(axis=(1, 2))
+    assert (means > 100).all()
+    assert (means < 1200).all()
+
+
+def test_a_seed_decides_the_scene(scene) -> None:
+    again, other = synthetic_scene(11, SHAPE), synthetic_scene(12, SHAPE)
+    assert np.array_equal(again.gt, scene.gt)
+    assert np.array_equal(again.pair.spatial, scene.pair.spatial)
+    assert np.array_equal(again.pair.spectral, scene.pair.spectral)
+    assert np.abs(other.gt - scene.gt).mean() > 20
+
+
+def test_noise_grows_with_the_root_of_the_signal() -> None:
+    loud = Instrument(pan_noise=20.0, spectral_noise=9.0)
+    quiet, noisy = (
+        synthetic_scene(11, SHAPE, instrument=i).pair for i in (Instrument(**QUIET), loud)
+    )
+    for before, after, size in (
+        (quiet.spatial, noisy.spatial, 20.0),
+        (quiet.spectral, noisy.spectral, 9.0),
+    ):
+        scaled = (after - before) / np.sqrt(np.maximum(before, 20) / 500)
+        assert scaled.std() == pytest.approx(size, rel=0.05)
 
 
 @pytest.mark.parametrize(
