@@ -38,6 +38,16 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> A
         raise click.BadParameter(f"expected numbers, got {value!r}", ctx, param) from None
 
 
+def _align(ctx: click.Context, param: click.Parameter, value: str) -> Any:
+    """Take a word, or rows and columns."""
+    if value in ("auto", "off"):
+        return value
+    numbers = _numbers(ctx, param, value)
+    if len(numbers) != 2:
+        raise click.BadParameter(f"expected auto, off or DY,DX, got {value!r}", ctx, param)
+    return numbers
+
+
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     """Split a list of metric ids."""
     del ctx, param
@@ -56,6 +66,13 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> Any
 @click.option("--ratio", type=int, help="GSD ratio for ERGAS; the files' or sensor's, else 4.")
 @click.option(
     "--mtf-gain", "gains", metavar="G,...", callback=_numbers, help="MTF at Nyquist, per band."
+)
+@click.option(
+    "--align",
+    metavar="auto|off|DY,DX",
+    default="auto",
+    callback=_align,
+    help="Displacement of PAN against MS in PAN pixels; auto: as FUSED notes it.",
 )
 @click.option("--crop", is_flag=True, help="Leave out what fills no block (without reference).")
 @click.option(
@@ -76,6 +93,7 @@ def command(
     sensor: str | None,
     full_scale: float | None,
     ratio: int | None,
+    align: Any,
     mask: Any,
     nodata: float | None,
     picture: Path | None,
@@ -98,7 +116,7 @@ def command(
     if picture is not None and gt is None:
         raise click.UsageError("An error map needs a reference: give --gt.")
     known = None if sensor is None else find_sensor(sensor)
-    facts = KnownFacts(known, full_scale, ratio, mask, nodata)
+    facts = KnownFacts(known, full_scale, ratio, mask, nodata, align)
     rows = []
     for row in evaluate_files(
         fused,

@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from bandweave.datasets.base import Item
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.datasets.results import ResultFile, find_results
 from bandweave.errors import FileFormatError
 from bandweave.metrics.images import ArrayImage, Cropped, ImageSource
-from bandweave.metrics.placement import common_window, fine_part, spatial_of, spectral_of
+from bandweave.metrics.placement import (
+    common_window,
+    fine_part,
+    recorded_displacement,
+    spatial_of,
+    spectral_of,
+)
 from bandweave.raster.image import RasterImage, open_image
 from bandweave.raster.mask import MaskMode
 from bandweave.raster.metadata import stated_full_scale, stated_sensor
@@ -32,6 +39,9 @@ class KnownFacts:
     ratio: int | None = None
     mask: MaskMode = "auto"
     nodata: float | None = None
+    align: Literal["auto", "off"] | tuple[float, float] = "auto"
+    """Displacement (rows, columns) of PAN against MS in PAN pixels; `auto` takes what the fused
+    file notes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,17 +106,19 @@ def cases_with_inputs(
             )
         yield from _set_cases(stack, fused, pan, facts, has_reference=False)
         return
+    image = _open(stack, fused, facts)
+    offset = _offset(fused, facts)
     pair = stack.enter_context(
         open_pair(
             pan,
             ms,
+            offset=offset,
             sensor=facts.sensor,
             full_scale=facts.full_scale,
             mask=facts.mask,
             nodata=facts.nodata,
         )
     )
-    image = _open(stack, fused, facts)
     part, own = fine_part(image.grid, pair, (image.name, pair.pan.name))
     profile = pair.profile
     yield Case(
@@ -119,7 +131,7 @@ def cases_with_inputs(
         profile.phase,
         profile.full_scale,
         profile.sensor,
-        _common_remark(own, image.shape),
+        (*_common_remark(own, image.shape), *_aligned_remark(offset)),
     )
 
 
@@ -207,6 +219,18 @@ def _raster_files(fused: Path, gt: Path) -> list[tuple[Path, Path]]:
     if not names:
         raise FileFormatError(f"{fused} and {gt} have no file of the same name.")
     return [(fused / name, gt / name) for name in names]
+
+
+def _offset(fused: Path, facts: KnownFacts) -> tuple[float, float]:
+    if facts.align == "auto":
+        return recorded_displacement(fused) or (0.0, 0.0)
+    return (0.0, 0.0) if facts.align == "off" else facts.align
+
+
+def _aligned_remark(offset: tuple[float, float]) -> tuple[str, ...]:
+    if offset == (0.0, 0.0):
+        return ()
+    return (f"PAN and MS aligned by {offset[0]:.2f} rows and {offset[1]:.2f} columns of PAN",)
 
 
 def _common_remark(own: Window, shape: tuple[int, int]) -> tuple[str, ...]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from bandweave.errors import GridMismatchError
 from bandweave.grid import Grid
@@ -17,6 +22,20 @@ from bandweave.window import Window
 
 # Pixels by which two grids may differ and still be called the same.
 _TOLERANCE = 0.01
+
+
+def recorded_displacement(path: str | os.PathLike[str]) -> tuple[float, float] | None:
+    """Return the displacement (rows, columns) of PAN against MS that `fuse` corrected, if noted.
+
+    In PAN pixels; None where the file says nothing.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as dataset:
+            text = dataset.tags(ns="BANDWEAVE").get("DISPLACEMENT")
+    if text is None or (noted := json.loads(text)) is None:
+        return None
+    return float(noted[0]), float(noted[1])
 
 
 def common_window(first: Grid, second: Grid, names: tuple[str, str]) -> tuple[Window, Window]:
