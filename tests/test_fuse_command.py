@@ -369,3 +369,12 @@ def test_pairs_without_georeference_warn_and_work(run, tmp_path) -> None:
     assert status == 0, err
     assert "no georeference" in err
     assert CRS not in err
+
+
+def test_a_long_dry_run_names_the_faster_method(run, pair, weights, tmp_path, monkeypatch) -> None:
+    from bandweave.mosaic import job
+
+    arguments = ("fuse", *pair, tmp_path / "o.tif", "--weights", weights, "--full-scale", 2047)
+    assert "That is long" not in run(*arguments, "--dry-run")[1]
+    monkeypatch.setattr(job, "LONG", 0.0)
+    assert "--method gsa takes about" in run(*arguments, "--dry-run")[1]
