@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from bandweave.degrade.mtf import kernel_size, mtf_kernel
-from bandweave.degrade.sampling import correlate
+from bandweave.degrade.mtf import kernel_size
+from bandweave.degrade.sampling import blur_gaussian
 from bandweave.pair import ImagePair, Mask
 from bandweave.sensors import find_sensor
 from bandweave.source import PairSource
@@ -38,6 +38,29 @@ _SAMPLES_PER_BAND = 10
 """Samples that a window must have per unknown of its regression."""
 _MASKED_SHARE = 0.1
 """Share of a kernel that may rest on masked pixels before its sample is left out."""
+
+
+def kernel_sigma(gain: float, ratio: int) -> float:
+    """Return the width in fine pixels of the Gaussian that is the MTF kernel of `gain`.
+
+    σ = √(−2 ln gain) / (2π f) with f = (N − 1) / N / (2·ratio): the toolboxes' kernels of N taps
+    reach their gain a little below the coarse Nyquist frequency.
+
+    Example:
+        >>> round(kernel_sigma(0.3, 4), 3)
+        2.025
+    """
+    return float(np.sqrt(-2 * np.log(gain)) / (2 * np.pi * _gain_frequency(ratio)))
+
+
+def kernel_gain(sigma: float, ratio: int) -> float:
+    """Return the gain of the MTF kernel of `sigma` fine pixels: the inverse of `kernel_sigma`."""
+    return float(np.exp(-2 * (np.pi * sigma * _gain_frequency(ratio)) ** 2))
+
+
+def _gain_frequency(ratio: int) -> float:
+    size = kernel_size(ratio)
+    return (size - 1) / size / (2 * ratio)
 
 
 def default_gain(source: PairSource) -> float:
@@ -136,16 +159,15 @@ class Probe:
         """Return the fit on the bands."""
         return Regression(self.bands)
 
-    def blurred(self, gain: float) -> Plane:
-        """Return the PAN filtered with an MTF of `gain` at the coarse Nyquist frequency.
+    def blurred(self, sigma: float) -> Plane:
+        """Return the PAN blurred with a Gaussian of `sigma` fine pixels.
 
         Masked pixels are left out of the weighted mean, so that they spoil nothing around them.
         """
-        kernel = mtf_kernel(gain, self.ratio, size=kernel_size(self.ratio), normalised=True)
         if self.weight.all():
-            whole: Plane = correlate(self.pan[None], kernel[None])[0]
+            whole: Plane = blur_gaussian(self.pan[None], sigma)[0]
             return whole
-        both = correlate(np.stack([self.pan, self.weight]), kernel[None])
+        both = blur_gaussian(np.stack([self.pan, self.weight]), sigma)
         mean: Plane = both[0] / np.maximum(both[1], 1e-6)
         return mean
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from bandweave.degrade.mtf import kernel_size
 from bandweave.methods.statistics import Moments
-from bandweave.mosaic.probe import Plane, Probe, SplinePlane, read_probes
+from bandweave.mosaic.probe import Plane, Probe, SplinePlane, kernel_gain, read_probes
 from bandweave.mosaic.shift import Displacement, default_search
 from bandweave.source import PairSource
 
@@ -59,8 +58,7 @@ def measure_sharpness(source: PairSource, displacement: Displacement) -> Relativ
     ratio = source.profile.ratio
 
     def score(blur: float) -> float:
-        gain = _gain_of(blur, ratio)
-        shares = [_unexplained(probe, gain, displacement) for probe in probes]
+        shares = [_unexplained(probe, blur, displacement) for probe in probes]
         return float(np.mean(np.log(np.maximum(shares, 1e-12))))
 
     low, high = (share * ratio for share in _BLUR_RANGE)
@@ -68,32 +66,31 @@ def measure_sharpness(source: PairSource, displacement: Displacement) -> Relativ
         score, bounds=(low, high), method="bounded", options={"xatol": 0.01 * ratio}
     )
     blur = float(found.x)
-    gain = _gain_of(blur, ratio)
     return RelativeSharpness(
         blur=blur,
-        gain=gain,
+        gain=kernel_gain(blur, ratio),
         unexplained=float(np.exp(found.fun)),
-        correlations=_correlations(probes, gain, displacement),
+        correlations=_correlations(probes, blur, displacement),
     )
 
 
-def _unexplained(probe: Probe, gain: float, displacement: Displacement) -> float:
-    return float(probe.regression.unexplained(_as_seen(probe, gain, displacement)[None])[0])
+def _unexplained(probe: Probe, blur: float, displacement: Displacement) -> float:
+    return float(probe.regression.unexplained(_as_seen(probe, blur, displacement)[None])[0])
 
 
-def _as_seen(probe: Probe, gain: float, displacement: Displacement) -> Plane:
-    """Return the PAN at the samples, blurred with `gain` and displaced."""
-    plane = SplinePlane(probe.blurred(gain))
+def _as_seen(probe: Probe, blur: float, displacement: Displacement) -> Plane:
+    """Return the PAN at the samples, blurred and displaced."""
+    plane = SplinePlane(probe.blurred(blur))
     return plane.at(probe, displacement.rows, displacement.cols)
 
 
 def _correlations(
-    probes: list[Probe], gain: float, displacement: Displacement
+    probes: list[Probe], blur: float, displacement: Displacement
 ) -> tuple[tuple[int, float], ...]:
     """Correlate each band with the PAN over all windows, by the sum of their co-moments."""
     total = Moments.empty(1 + len(probes[0].bands))
     for probe in probes:
-        values = _as_seen(probe, gain, displacement)
+        values = _as_seen(probe, blur, displacement)
         total = total.merged(Moments.of(np.concatenate([values[None], probe.bands])[:, :, None]))
     covariance = total.covariance()
     spread = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
@@ -101,11 +98,3 @@ def _correlations(
     return tuple(
         (number + 1, float(share)) for number, share in zip(probes[0].numbers, shares, strict=True)
     )
-
-
-def _gain_of(blur: float, ratio: int) -> float:
-    """Return the gain of the MTF kernel that is a Gaussian of `blur` fine pixels."""
-    # The toolboxes' kernels of N taps reach their gain at (N - 1) / N of the Nyquist frequency.
-    size = kernel_size(ratio)
-    frequency = (size - 1) / size / (2 * ratio)
-    return float(np.exp(-2 * (np.pi * blur * frequency) ** 2))

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bandweave.mosaic.probe import Plane, Probe, SplinePlane, default_gain, read_probes
+from bandweave.mosaic.probe import (
+    Plane,
+    Probe,
+    SplinePlane,
+    default_gain,
+    kernel_sigma,
+    read_probes,
+)
 from bandweave.source import PairSource
 
 WARN_ABOVE = 0.3
@@ -68,8 +75,8 @@ class Displacement:
 def measure_displacement(source: PairSource, *, search: int | None = None) -> Displacement:
     """Find the displacement between PAN and MS beyond what the grids say.
 
-    Per window: min over (d, a) of Σ_k (p(r·k + phase + d) − aᵀ y_k − a₀)², with p the PAN filtered
-    with the mean MTF of the bands and y the MS; d over whole pixels by exhaustion, then by
+    Per window: min over (d, a) of Σ_k (p(r·k + phase + d) − aᵀ y_k − a₀)², with p the PAN blurred
+    by the mean MTF of the bands and y the MS; d over whole pixels by exhaustion, then by
     Gauss-Newton. The answer is the weighted median over up to 25 windows of the scene.
 
     Args:
@@ -83,8 +90,8 @@ def measure_displacement(source: PairSource, *, search: int | None = None) -> Di
     """
     ratio = source.profile.ratio
     search = default_search(ratio) if search is None else search
-    gain = default_gain(source)
-    findings = [_find(probe, gain, search) for probe in read_probes(source, search)]
+    sigma = kernel_sigma(default_gain(source), ratio)
+    findings = [_find(probe, sigma, search) for probe in read_probes(source, search)]
     return _agree([found for found in findings if found is not None], source)
 
 
@@ -127,9 +134,9 @@ class _Finding:
     """1 − residual at the place / median residual over the search."""
 
 
-def _find(probe: Probe, gain: float, search: int) -> _Finding | None:
+def _find(probe: Probe, sigma: float, search: int) -> _Finding | None:
     """Find the place of one window; None where it has no content."""
-    blurred = probe.blurred(gain)
+    blurred = probe.blurred(sigma)
     residuals, lowest = _search_whole(probe, blurred, search)
     typical = float(np.median(residuals))
     plane = SplinePlane(blurred)

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 from scipy.io import loadmat
 
-from bandweave.mosaic.probe import Regression, default_gain, probe_windows, read_probes
+from bandweave.degrade.mtf import mtf_kernel
+from bandweave.degrade.sampling import blur_gaussian
+from bandweave.mosaic.probe import (
+    Regression,
+    default_gain,
+    kernel_gain,
+    kernel_sigma,
+    probe_windows,
+    read_probes,
+)
 from bandweave.mosaic.shift import (
     Displacement,
     decide_alignment,
@@ -75,6 +84,17 @@ def test_a_sensor_gives_the_gain(rng) -> None:
     known = pair.replace(sensor=find_sensor("wv3"))
     # Mean of protocol.md's eight gains.
     assert default_gain(ArraySource(known)) == pytest.approx(0.345625)
+
+
+@pytest.mark.parametrize(("gain", "ratio"), [(0.3, 4), (0.2, 4), (0.35, 2)])
+def test_the_blur_is_that_of_the_mtf_kernel(gain, ratio) -> None:
+    kernel = mtf_kernel(gain, ratio, normalised=True)
+    impulse = np.zeros((1, 41, 41))
+    impulse[0, 20, 20] = 1.0
+    sigma = kernel_sigma(gain, ratio)
+    # The kernel's Kaiser window takes up to a few percent off its rim.
+    np.testing.assert_allclose(blur_gaussian(impulse, sigma)[0], kernel, atol=0.01 * kernel.max())
+    assert kernel_gain(sigma, ratio) == pytest.approx(gain)
 
 
 def test_masked_pixels_are_left_out(rng) -> None:
