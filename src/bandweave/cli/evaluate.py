@@ -21,8 +21,9 @@ from bandweave.metrics.files import Evaluated, evaluate_files
 from bandweave.metrics.protocol import PROTOCOLS
 from bandweave.metrics.scores import Scores, summarise
 from bandweave.metrics.table import METRICS
-from bandweave.report.quicklook import Panel, error_map, write_sheet
+from bandweave.report.quicklook import Panel, error_map, write_sheet, zoomed
 from bandweave.sensors import find_sensor
+from bandweave.window import Window
 
 _PATH = click.Path(path_type=Path)
 _MAP_PIXELS = 1024  # per side of an error map
@@ -235,9 +236,11 @@ def _draw(path: Path, row: Evaluated, error: ErrorMap, full: float | None) -> st
     pixels[np.isnan(error.values)] = 128
     cell = "one pixel" if error.cell == 1 else f"{error.cell} x {error.cell} pixels"
     caption = (
-        f"Mean absolute error over the bands: black 0, white from {shown:.4g} on.\n"
-        f"Grey: not valid. One point is {cell}."
+        "Mean absolute error over the bands.\n"
+        f"Black: 0, white: {shown:.4g} and more, grey: not valid.\n"
+        f"One point is {cell}."
     )
+    pixels = zoomed(pixels, Window.whole(error.values.shape), _MAP_PIXELS // 2)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_sheet(path, [[Panel(row.name, pixels)]], "Error against the reference", caption)
-    return f"{path}: black 0, white from {shown:.4g} on"
+    return f"{path}: black 0, white {shown:.4g} and more"

@@ -69,7 +69,7 @@ def q2n_tally(
     values = q2n_map(f, g, block=block, shift=shift)
     if valid is None:
         return MeanTally.of(values)
-    step = shift or block
+    step = block if shift is None else shift
     rows, cols = (_mirrored_index(size, block, step) for size in valid.shape)
     counted = _blocks(valid[np.ix_(rows, cols)][None], block, step)
     return MeanTally.of(values[counted.all(axis=(2, 3, 4))])
@@ -77,7 +77,7 @@ def q2n_tally(
 
 def q2n_map(f: Array, g: Array, *, block: int = BLOCK, shift: int | None = None) -> Array:
     """Return the value of every block of finite images `(C, H, W)`, by rows and columns."""
-    step = shift or block
+    step = block if shift is None else shift
     if block < 2 or not 1 <= step <= block:
         raise ShapeError(
             f"Q2n needs blocks of 2 or more pixels and shifts of 1 to a block, got {block} and "
