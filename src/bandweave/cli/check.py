@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from bandweave.mosaic.check import CheckReport, ImageFacts, check_pair
+from bandweave.mosaic.check import check_pair
+from bandweave.mosaic.check_report import CheckReport, ImageFacts
 from bandweave.sensors import find_sensor
 
 

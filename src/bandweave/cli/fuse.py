@@ -122,10 +122,11 @@ def command(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Fuse PAN (or MSI) with MS (or HSI) into OUT.
+    r"""Fuse PAN (or MSI) with MS (or HSI) into OUT.
 
     Any file that rasterio opens will do. A .mat pair or a .h5 set stands alone:
 
+    \b
         bandweave fuse PAIR.mat OUT.mat
         bandweave fuse SET.h5 OUTFOLDER
     """

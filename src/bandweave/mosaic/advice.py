@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from bandweave.mosaic.check_report import CheckReport
 from bandweave.mosaic.shift import CORRECT_ABOVE, TRUST_FROM, default_search
-
-if TYPE_CHECKING:
-    from bandweave.mosaic.check import CheckReport
 
 _MUCH_MISSING = 0.5
 """Share of usable pixels below which it is worth a word."""

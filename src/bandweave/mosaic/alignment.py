@@ -17,9 +17,8 @@ Offset = tuple[float, float]
 class Scene(Protocol):
     """What a job starts from: a pair that can be opened at a displacement."""
 
-    @property
-    def can_align(self) -> bool:
-        """Tell whether `opened` takes an offset."""
+    def can_align(self, offset: Offset) -> bool:
+        """Tell whether `opened` takes this offset."""
         ...
 
     def opened(self, offset: Offset) -> PairSource:
@@ -45,16 +44,16 @@ def open_aligned(
         The open pair, and the offset that was corrected or None.
 
     Raises:
-        ConfigError: An offset was given for a scene that cannot be cropped.
+        ConfigError: An offset was given that needs a crop, for a scene that gets none.
 
     Warns:
         AlignmentWarning: A displacement was found and not corrected.
     """
     if isinstance(align, tuple):
-        if not scene.can_align:
+        if not scene.can_align(align):
             raise ConfigError(
-                "A displacement can be corrected for raster files only, since the result covers "
-                "less of the PAN; crop the arrays instead."
+                f"A displacement of {_rows_cols(align)} would need a crop, which arrays and .mat "
+                "files do not get; crop the PAN, or give raster files."
             )
         note(f"Alignment: displacement of {_rows_cols(align)} as given.")
         return scene.opened(align), align
@@ -74,10 +73,10 @@ def open_aligned(
                 stacklevel=2,
             )
         return source, None
-    if not scene.can_align:
+    if not scene.can_align(offset):
         warnings.warn(
-            f"PAN and MS are displaced by {measured}. Arrays and .mat files are not cropped: crop "
-            "the PAN, or give raster files.",
+            f"PAN and MS are displaced by {measured}, which would need a crop that arrays and .mat "
+            "files do not get: crop the PAN, or give raster files.",
             AlignmentWarning,
             stacklevel=2,
         )

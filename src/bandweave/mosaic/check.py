@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ import numpy as np
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.errors import AlignmentWarning, ConfigError
 from bandweave.mosaic.advice import advise
-from bandweave.mosaic.relative_sharpness import RelativeSharpness, measure_sharpness
+from bandweave.mosaic.check_report import CheckReport, GridFacts, ImageFacts
+from bandweave.mosaic.in_memory import ArrayScene
+from bandweave.mosaic.relative_sharpness import measure_sharpness
 from bandweave.mosaic.scale import decide_full_scale
 from bandweave.mosaic.sharpness import SharpnessMatch, match_sharpness
-from bandweave.mosaic.shift import Displacement, decide_alignment, measure_displacement
+from bandweave.mosaic.shift import decide_alignment, measure_displacement
 from bandweave.pair import PairProfile
 from bandweave.raster.image import RasterImage
 from bandweave.raster.mask import MaskMode
@@ -34,76 +36,6 @@ _LOOKS = 10
 """Places per direction at which the share of usable pixels is counted."""
 _LOOK_SIDE = 256
 """PAN pixels per side of such a place: 6.6 megapixels in all, and smaller scenes are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a file says of its image."""
-
-    name: str
-    shape: tuple[int, int]
-    """Rows, columns."""
-    bands: int
-    dtype: str
-    crs: str | None = None
-    pixel: tuple[float, float] | None = None
-    """Pixel size (rows, columns) in units of the CRS, or None without georeference."""
-    nodata: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class GridFacts:
-    """How the two grids lie on each other, from the files alone."""
-
-    ratio: int
-    phase: tuple[float, float]
-    """Fine index (row, column) of coarse sample 0."""
-    shape: tuple[int, int]
-    """Rows and columns of the common scene in PAN pixels."""
-    pan_share: float
-    """Share of the PAN that the scene covers."""
-    ms_share: float
-    """Share of the MS that the scene covers."""
-    drift: tuple[float, float]
-    """PAN pixels by which MS samples lie off at the scene's edges."""
-    is_resampled: bool
-    """Whether the MS has to be resampled for its grid to nest."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckReport:
-    """All that was found. `advice` says in words what follows from it."""
-
-    pan: ImageFacts
-    ms: ImageFacts
-    grids: GridFacts
-    valid_share: float
-    """Share of pixels usable in both images."""
-    is_valid_counted: bool
-    """Whether every pixel was looked at; if not, the share is an estimate from places spread
-    over the scene."""
-    sensor: str | None
-    full_scale: float | None
-    table_gain: float | None
-    """Mean MTF gain of the MS bands in the sensor table, or None."""
-    displacement: Displacement
-    offset: tuple[float, float] | None
-    """What `fuse --align auto` corrects (rows, columns) in PAN pixels, or None."""
-    can_align: bool
-    """Whether `fuse` corrects displacements of such files: .mat and .h5 pairs are not cropped."""
-    sharpness: RelativeSharpness | None
-    """None where no window of the scene has content."""
-    weights: str | None = None
-    """Weights that the PAN was matched to."""
-    match: SharpnessMatch | None = None
-    """Blur that suits these weights, or None without weights or MTF gains."""
-    remarks: tuple[str, ...] = ()
-    """What the reader had to say of the grids."""
-    advice: tuple[str, ...] = field(default=())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the report for JSON."""
-        return asdict(self)
 
 
 def check_pair(
@@ -191,6 +123,7 @@ def _measure(pan: ImageFacts, ms: ImageFacts, grids: GridFacts, source: PairSour
     profile = source.profile
     gains = None if profile.sensor is None else profile.sensor.mtf_gains(profile.bands)
     displacement = measure_displacement(source)
+    offset = decide_alignment(displacement, profile.ratio)
     share, is_counted = usable_share(source)
     return CheckReport(
         pan=pan,
@@ -202,8 +135,11 @@ def _measure(pan: ImageFacts, ms: ImageFacts, grids: GridFacts, source: PairSour
         full_scale=profile.full_scale,
         table_gain=None if gains is None else float(np.mean(gains)),
         displacement=displacement,
-        offset=decide_alignment(displacement, profile.ratio),
-        can_align=not isinstance(source, ArraySource),
+        offset=offset,
+        can_align=(
+            not isinstance(source, ArraySource)
+            or ArrayScene(source.pair).can_align(offset or (0.0, 0.0))
+        ),
         sharpness=measure_sharpness(source, displacement) if displacement.windows else None,
     )
 

@@ -34,9 +34,13 @@ class RasterScene:
     pan: Path
     ms: Path
     config: FuseConfig
-    can_align: bool = True
     pair: RasterPair | None = field(default=None, init=False)
     """What was opened last."""
+
+    def can_align(self, offset: tuple[float, float]) -> bool:
+        """Tell that any offset will do: the scene is cropped to what both files show."""
+        del offset
+        return True
 
     def opened(self, offset: tuple[float, float]) -> PairSource:
         """Open the pair with the PAN's content displaced by `offset` PAN pixels."""

@@ -17,12 +17,18 @@ class ArrayScene:
     pair: ImagePair
     part: tuple[int, int, int, int] | None = None
     """Column, row, width, height to fuse, or None for all."""
-    can_align: bool = False
+
+    def can_align(self, offset: tuple[float, float]) -> bool:
+        """Tell whether the phase can carry an offset: coarse sample 0 stays on its fine pixels."""
+        return all(0 <= phase <= self.pair.ratio for phase in self._phase(offset))
 
     def opened(self, offset: tuple[float, float]) -> PairSource:
-        """Return the pair; displacements are not corrected."""
-        assert offset == (0.0, 0.0)
-        return ArraySource(self.pair)
+        """Return the pair with its samples displaced by `offset` fine pixels."""
+        return ArraySource(self.pair.replace(phase=self._phase(offset)))
+
+    def _phase(self, offset: tuple[float, float]) -> tuple[float, float]:
+        rows, cols = self.pair.phase
+        return rows + offset[0], cols + offset[1]
 
     def window(self, source: PairSource) -> Window:
         """Return the part to fuse.

@@ -143,11 +143,21 @@ def test_a_mat_pair_is_measured_at_its_phase(tmp_path, rng) -> None:
     toolbox = check_pair(path)
     assert toolbox.grids.phase == (2.0, 2.0)
     assert toolbox.displacement.rows == pytest.approx(-0.5, abs=0.1)
-    assert not toolbox.can_align
-    assert "raster files" in toolbox.advice[0]
+    assert toolbox.can_align
+    assert "--align auto" in toolbox.advice[0]
     registered = check_pair(path, phase=(1.5, 1.5))
     assert registered.displacement.distance < 0.1
     assert registered.offset is None
+
+
+def test_a_displacement_that_needs_a_crop_is_not_promised_for_a_mat_pair(tmp_path, rng) -> None:
+    pair = simulate(rng, shape=(268, 244), phase=(4.5, 1.5))
+    content = {"I_PAN": pair.spatial[0], "I_MS_LR": np.moveaxis(pair.spectral, 0, 2)}
+    savemat(tmp_path / "pair.mat", content)
+    report = check_pair(tmp_path / "pair.mat")
+    assert report.displacement.rows == pytest.approx(2.5, abs=0.1)
+    assert not report.can_align
+    assert "raster files" in report.advice[0]
 
 
 def small_tiles(weights: Path) -> Path:
