@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from bandweave.errors import ScaleError
+from bandweave.metrics.inputs import require_mask, require_stack
 from bandweave.pair import Mask
 from bandweave.radiometry import Image, to_unit
 from bandweave.window import Window
@@ -40,12 +41,21 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ArrayImage:
-    """An image in memory."""
+    """An image in memory.
+
+    Raises:
+        ShapeError: It is not `(C, H, W)` with at least one pixel, or the mask does not fit.
+    """
 
     image: Image
     """`(C, H, W)`, physical values."""
     valid: Mask | None = None
     """`(H, W)`, True where usable; None means everywhere."""
+
+    def __post_init__(self) -> None:
+        require_stack(self.image, "image")
+        if self.valid is not None:
+            require_mask(self.valid, self.image.shape[1:])
 
     @property
     def bands(self) -> int:

@@ -13,9 +13,11 @@ Array = NDArray[np.float64]
 
 
 def matched(
-    estimate: Image, reference: Image, valid: Mask | None = None
+    estimate: Image, reference: Image, valid: Mask | None = None, *, first_band: int = 0
 ) -> tuple[Array, Array, Mask | None]:
     """Return both images as float64 `(C, H, W)` with 0 at invalid pixels, and the mask.
+
+    `first_band` is the number of the images' first band, for messages.
 
     Raises:
         ShapeError: The images are not `(C, H, W)` of one shape, hold no pixel, or the mask is of
@@ -23,8 +25,8 @@ def matched(
         NodataError: No pixel is valid, or a valid one is not finite.
     """
     require_fit(estimate, reference, valid)
-    f, _ = cleaned(estimate, "estimate", valid)
-    g, _ = cleaned(reference, "reference", valid)
+    f, _ = cleaned(estimate, "estimate", valid, first_band=first_band)
+    g, _ = cleaned(reference, "reference", valid, first_band=first_band)
     return f, g, valid
 
 
@@ -36,8 +38,8 @@ def require_fit(estimate: Image, reference: Image, valid: Mask | None = None) ->
             another size.
         NodataError: No pixel is valid.
     """
-    _require_image(estimate, "estimate")
-    _require_image(reference, "reference")
+    require_stack(estimate, "estimate")
+    require_stack(reference, "reference")
     if estimate.shape != reference.shape:
         raise ShapeError(
             f"Estimate and reference must have one shape, got {estimate.shape} and "
@@ -66,24 +68,26 @@ def pixels(estimate: Image, reference: Image, valid: Mask | None = None) -> tupl
     return f, g
 
 
-def cleaned(image: Image, role: str, valid: Mask | None = None) -> tuple[Array, Mask | None]:
+def cleaned(
+    image: Image, role: str, valid: Mask | None = None, *, first_band: int = 0
+) -> tuple[Array, Mask | None]:
     """Return one image as float64 `(C, H, W)` with 0 at invalid pixels, and its mask.
 
     Raises:
         ShapeError: The image is not `(C, H, W)`, holds no pixel, or the mask is of another size.
         NodataError: No pixel is valid, or a valid one is not finite.
     """
-    _require_image(image, role)
+    require_stack(image, role)
     if valid is not None:
         _check_mask(valid, image.shape[1:])
     clean = image.astype(np.float64, copy=False)
     if valid is not None:
         clean = np.where(valid, clean, 0.0)
-    require_finite(clean, role)
+    require_finite(clean, role, first_band=first_band)
     return clean, valid
 
 
-def require_finite(values: Array, role: str) -> None:
+def require_finite(values: Array, role: str, *, first_band: int = 0) -> None:
     """Refuse NaN and infinity among the values `(C, ...)` that are scored.
 
     Raises:
@@ -98,23 +102,37 @@ def require_finite(values: Array, role: str) -> None:
         return
     band = int(np.argmax(bad.any(axis=1)))
     raise NodataError(
-        f"Metrics need finite values, but band {band} of the {role} has NaN or infinity at "
-        f"{int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or fill them."
+        f"Metrics need finite values, but band {first_band + band} of the {role} has NaN or "
+        f"infinity at {int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or fill them."
     )
 
 
-def _require_image(image: Image, role: str) -> None:
+def require_stack(image: Image, role: str) -> None:
+    """Refuse an image that is not `(C, H, W)` or holds no pixel.
+
+    Raises:
+        ShapeError: It is not.
+    """
     if image.ndim != 3 or image.size == 0:
         raise ShapeError(
             f"The {role} must be (bands, rows, columns) with at least one pixel, got {image.shape}."
         )
 
 
-def _check_mask(valid: Mask, shape: tuple[int, ...]) -> None:
+def require_mask(valid: Mask, shape: tuple[int, ...]) -> None:
+    """Refuse a mask that is not boolean, or of another size than the image's rows and columns.
+
+    Raises:
+        ShapeError: It is.
+    """
     if valid.shape != shape or valid.dtype != np.bool_:
         raise ShapeError(
             f"The mask must be boolean with the image's rows and columns {shape}, "
             f"got {valid.dtype} {valid.shape}."
         )
+
+
+def _check_mask(valid: Mask, shape: tuple[int, ...]) -> None:
+    require_mask(valid, shape)
     if not valid.any():
         raise NodataError("The mask leaves no valid pixel, so there is nothing to score.")

@@ -148,7 +148,7 @@ def _q2n_sums(tile: Tile, scoring: Scoring) -> Sums:
 def _band_sums(tile: Tile, band: int, scoring: Scoring) -> Sums:
     """Sum the metrics that treat bands one by one."""
     one = slice(band, band + 1)
-    images = matched(tile.estimate[one], tile.reference[one], tile.valid)
+    images = matched(tile.estimate[one], tile.reference[one], tile.valid, first_band=band)
     uqi, ssim, scc, cc = {}, {}, {}, {}
     if "uqi" in scoring.metrics:
         part, _ = _around(tile, tile.region, 0, scoring.window - 1)

@@ -140,7 +140,10 @@ def slow_correlation(x, y, w):
     def local(image):
         return np.array(
             [
-                [image[k, i] - window(image, k, i).sum() / (4 * w * w) for i in range(image.shape[1])]
+                [
+                    image[k, i] - window(image, k, i).sum() / (4 * w * w)
+                    for i in range(image.shape[1])
+                ]
                 for k in range(image.shape[0])
             ]
         )

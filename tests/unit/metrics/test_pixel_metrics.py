@@ -47,7 +47,9 @@ def test_sam_of_a_known_angle(degrees):
     angle = math.radians(degrees)
     reference = np.zeros((2, 3, 4))
     reference[0] = 7.0
-    estimate = np.stack([np.full((3, 4), 5 * math.cos(angle)), np.full((3, 4), 5 * math.sin(angle))])
+    estimate = np.stack(
+        [np.full((3, 4), 5 * math.cos(angle)), np.full((3, 4), 5 * math.sin(angle))]
+    )
     assert sam(estimate, reference) == pytest.approx(degrees, abs=1e-6)
 
 

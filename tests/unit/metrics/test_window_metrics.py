@@ -128,13 +128,19 @@ def test_masked_windows_are_left_out(images, rng):
     clean = np.where(valid, f, rng.uniform(0, 9, SHAPE))
     rows, cols = np.nonzero(complete_windows(valid, 32, 32))
     assert 0 < len(rows) < 60
-    cut = [(slice(None), slice(i, i + 32), slice(j, j + 32)) for i, j in zip(rows, cols, strict=True)]
-    expected = np.mean([[oracle.uqi_band(clean[k][c[1:]], g[k][c[1:]]) for c in cut] for k in range(3)])
+    cut = [
+        (slice(None), slice(i, i + 32), slice(j, j + 32)) for i, j in zip(rows, cols, strict=True)
+    ]
+    expected = np.mean(
+        [[oracle.uqi_band(clean[k][c[1:]], g[k][c[1:]]) for c in cut] for k in range(3)]
+    )
     assert uqi(f, g, valid=valid) == pytest.approx(expected, abs=1e-13)
     whole = complete_windows(valid, 11, 11)
     d = [
         [
-            oracle.ssim_band(clean[k, i : i + 11, j : j + 11], g[k, i : i + 11, j : j + 11], 99, "valid")
+            oracle.ssim_band(
+                clean[k, i : i + 11, j : j + 11], g[k, i : i + 11, j : j + 11], 99, "valid"
+            )
             for i, j in zip(*np.nonzero(whole), strict=True)
         ]
         for k in range(3)
@@ -151,7 +157,9 @@ def test_masked_ssim_with_repeated_border(images):
     wide_f, wide_g = np.pad(np.nan_to_num(f), pad, mode="edge"), np.pad(g, pad, mode="edge")
     whole = complete_windows(np.pad(valid, 5, mode="edge"), 11, 11)
     expected = [
-        oracle.ssim_band(wide_f[k, i : i + 11, j : j + 11], wide_g[k, i : i + 11, j : j + 11], 99, "valid")
+        oracle.ssim_band(
+            wide_f[k, i : i + 11, j : j + 11], wide_g[k, i : i + 11, j : j + 11], 99, "valid"
+        )
         for k in range(3)
         for i, j in zip(*np.nonzero(whole), strict=True)
     ]
