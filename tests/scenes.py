@@ -84,7 +84,7 @@ def write_pair(
 
 
 def write_weights(path: Path, *, bands: int = 4, seed: int = 0) -> Path:
-    """Write a tiny untrained U2Net that starts as an interpolation."""
+    """Write a tiny U2Net of random weights."""
     import torch
 
     from bandweave import __version__

@@ -8,13 +8,16 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from scipy.io import loadmat, savemat
 
 import bandweave
 from bandweave.cli.main import main
+from bandweave.degrade.observe import observe
 from bandweave.errors import ConfigError, ShapeError
 from scenes import CRS, smooth_truth, write_pair, write_tif, write_weights
 
@@ -232,6 +235,61 @@ def test_arrays_are_fused_to_an_array(rng) -> None:
         bandweave.fuse(pan, lrms, "out.tif")
     with pytest.raises(ShapeError, match="needs a spatial image of"):
         bandweave.fuse(pan[:-1], lrms, method="exp")
+
+
+def toolbox_pair(folder: Path, full_scale: float | None = None) -> tuple[Path, np.ndarray]:
+    """Write a `.mat` pair at the toolboxes' phase; return it with its truth."""
+    truth = smooth_truth(3, 60, 44)
+    lrms = observe(truth, [0.3], 4, (2, 2), normalised=False)
+    content = {"I_PAN": truth.mean(0), "I_MS_LR": np.moveaxis(lrms, 0, 2)}
+    if full_scale is not None:
+        content = {key: image / full_scale for key, image in content.items()}
+    savemat(folder / "pair.mat", content)
+    return folder / "pair.mat", truth
+
+
+@pytest.mark.parametrize("full_scale", [None, 2047.0])
+def test_a_mat_pair_gives_a_mat_with_sr_in_dn(run, tmp_path, full_scale) -> None:
+    pair, truth = toolbox_pair(tmp_path, full_scale)
+    out = tmp_path / "out.mat"
+    options = () if full_scale is None else ("--full-scale", full_scale)
+    status, _, err = run("fuse", pair, out, "--method", "exp", *options)
+    assert status == 0, err
+    sr = loadmat(out)["sr"]
+    assert sr.shape == (60, 44, 3)
+    inside = (slice(16, -16), slice(16, -16))
+    error = np.abs(np.moveaxis(sr, 2, 0)[:, *inside] - truth[:, *inside]).mean()
+    assert error < 0.5 * truth.std()
+    refused(run("fuse", pair, out, "--method", "exp"), "--overwrite")
+    refused(run("fuse", pair, tmp_path / "o.tif", "--method", "exp"), "is a .mat file")
+    refused(run("fuse", pair, tmp_path / "o.mat", "--method", "exp", "--cog"), "raster files only")
+    refused(run("fuse", tmp_path / "x.tif", out), "stands alone")
+
+
+def test_unit_values_take_the_scale_of_the_weights(run, tmp_path) -> None:
+    pair, _ = toolbox_pair(tmp_path, 2047.0)
+    weights = write_weights(tmp_path / "three.safetensors", bands=3)
+    status, _, err = run("fuse", pair, tmp_path / "out.mat", "--weights", weights)
+    assert status == 0, err
+    assert "Full scale 2047 taken from the weights" in err
+    assert loadmat(tmp_path / "out.mat")["sr"].max() > 100
+
+
+def test_a_set_gives_one_result_per_pair(run, tmp_path) -> None:
+    truth = np.stack([smooth_truth(3, 48, 32, seed=seed) for seed in (1, 2)])
+    with h5py.File(tmp_path / "set.h5", "w") as file:
+        file["pan"] = truth.mean(1, keepdims=True)
+        file["ms"] = np.stack([observe(one, [0.3], 4, (2, 2)) for one in truth])
+    folder = tmp_path / "results"
+    arguments = ("fuse", tmp_path / "set.h5", folder, "--method", "brovey", "--json")
+    report = json.loads(run(*arguments, "--dry-run")[1])
+    assert (report["images"], folder.exists()) == (2, False)
+    status, stdout, err = run(*arguments)
+    assert status == 0, err
+    assert json.loads(stdout)["images"] == 2
+    for k in range(2):
+        sr = loadmat(folder / f"output_mulExm_{k}.mat")["sr"]
+        assert np.abs(np.moveaxis(sr, 2, 0) - truth[k]).mean() < 0.3 * truth[k].std()
 
 
 # What it refuses

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandweave.config import FuseConfig
+from bandweave.datasets.files import PAIR_SUFFIXES, is_pair_file
 from bandweave.errors import ConfigError, ShapeError
-from bandweave.mosaic.containers import fuse_matlab, fuse_set
+from bandweave.mosaic.containers import fuse_container
 from bandweave.mosaic.georeferenced import fuse_rasters
 from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.job import FuseReport, Tell
@@ -22,7 +23,6 @@ from bandweave.radiometry import to_storage
 from bandweave.sensors import find_sensor
 
 FilePath = str | os.PathLike[str]
-_SETS = (".h5", ".hdf5")
 
 
 @overload
@@ -81,12 +81,11 @@ def fuse(
     first, target = Path(spatial), Path(out)
     if spectral is not None:
         return fuse_rasters(first, Path(spectral), target, config, dry_run=dry_run, tell=tell)
-    if first.suffix.lower() in _SETS:
-        return fuse_set(first, target, config, dry_run=dry_run, tell=tell)
-    if first.suffix.lower() == ".mat":
-        return fuse_matlab(first, target, config, dry_run=dry_run, tell=tell)
+    if is_pair_file(first):
+        return fuse_container(first, target, config, dry_run=dry_run, tell=tell)
     raise ConfigError(
-        f"{first} stands alone, which only .mat pairs and .h5 sets do; give PAN, MS and the output."
+        f"{first} stands alone, which only {', '.join(PAIR_SUFFIXES)} files do; give PAN, MS and "
+        "the output."
     )
 
 
