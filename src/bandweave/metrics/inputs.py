@@ -103,7 +103,8 @@ def require_finite(values: Array, role: str, *, first_band: int = 0) -> None:
     band = int(np.argmax(bad.any(axis=1)))
     raise NodataError(
         f"Metrics need finite values, but band {first_band + band} of the {role} has NaN or "
-        f"infinity at {int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or fill them."
+        f"infinity at {int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or "
+        "fill them."
     )
 
 

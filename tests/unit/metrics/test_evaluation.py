@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 import pytest
-from oracles import toolbox_metrics as oracle
 
 from bandweave.degrade.sampling import imresize, interpolate
 from bandweave.errors import BandCountError, NodataError, ScaleError, ShapeError, UnknownNameError
@@ -34,6 +33,7 @@ from bandweave.metrics.ssim import ssim
 from bandweave.metrics.tiles import plan_tiles
 from bandweave.metrics.uqi import uqi
 from bandweave.window import Window
+from oracles import toolbox_metrics as oracle
 
 GAINS = (0.3, 0.34, 0.26)
 

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from oracles import toolbox_metrics as oracle
 
 from bandweave.degrade.mtf import mtf_kernel
 from bandweave.errors import BandCountError, NodataError, ShapeError
@@ -27,6 +26,7 @@ from bandweave.metrics.reprojected import (
     r_uqi,
 )
 from bandweave.metrics.sam import sam
+from oracles import toolbox_metrics as oracle
 
 SHAPE = (3, 64, 96)
 GAINS = (0.3, 0.34, 0.26)
@@ -244,7 +244,7 @@ def test_images_that_do_not_belong_together(images):
         d_rho(f, pan[:, :32], half_width=2)
     with pytest.raises(BandCountError, match="3 bands, 1 gains"):
         Reprojection.measured(pan, f[:, :16, :24], gains=GAINS[:1], ratio=4)
-    with pytest.raises(ShapeError, match="at ratio 4|At ratio 4"):
+    with pytest.raises(ShapeError, match="At ratio 4"):
         Reprojection.measured(pan, f, gains=GAINS, ratio=4)
     f[1, 4, 5] = np.nan
     with pytest.raises(NodataError, match="band 1 of the hrms has NaN"):

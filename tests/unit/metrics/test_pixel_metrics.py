@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from oracles import toolbox_metrics as oracle
 
 from bandweave.errors import NodataError, ScaleError
 from bandweave.metrics import pixelwise
@@ -16,6 +15,7 @@ from bandweave.metrics.pixelwise import pixel_tally
 from bandweave.metrics.psnr import psnr
 from bandweave.metrics.rmse import rmse
 from bandweave.metrics.sam import sam
+from oracles import toolbox_metrics as oracle
 
 SHAPE = (5, 37, 31)
 

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from oracles import toolbox_metrics as oracle
 
 from bandweave.errors import ShapeError
 from bandweave.metrics import q2n as module
 from bandweave.metrics.q2n import q2n, q2n_map
 from bandweave.metrics.uqi import uqi
+from oracles import toolbox_metrics as oracle
 
 
 def noisy(rng, bands, height=70, width=50):

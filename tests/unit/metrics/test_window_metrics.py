@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from oracles import toolbox_metrics as oracle
 
 from bandweave.errors import ScaleError, ShapeError
 from bandweave.metrics.scc import scc
 from bandweave.metrics.ssim import ssim
 from bandweave.metrics.uqi import uqi
 from bandweave.metrics.windows import BoxSum, GaussianMean, complete_windows, length, positions
+from oracles import toolbox_metrics as oracle
 
 SHAPE = (3, 37, 41)
 
