@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,6 +74,7 @@ class SceneWriter:
         self._has_overviews = overviews
         self._overwrite = overwrite
         self._require_place()
+        self._remove_orphans()
         self._partial = self._beside("partial")
         self._cog_partial = self._beside("cog-partial")
         try:
@@ -194,11 +196,30 @@ class SceneWriter:
     def _beside(self, kind: str) -> Path:
         return self.path.with_name(f".{self.path.stem}.{kind}-{os.getpid()}.tif")
 
+    def _remove_orphans(self) -> None:
+        """Remove what a killed process left of this output; those of living ones stay."""
+        for kind in ("partial", "cog-partial"):
+            start = f".{self.path.stem}.{kind}-"
+            for path in self.path.parent.glob(f"{glob.escape(start)}*.tif"):
+                number = path.name[len(start) : -len(".tif")]
+                if number.isdigit() and not _is_running(int(number)):
+                    path.unlink(missing_ok=True)
+
     def _discard(self) -> None:
         """Remove what is not under its final name."""
         self._file.abandon()
         for path in (self._partial, self._cog_partial):
             path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it runs, for somebody else
+        return True
+    return True
 
 
 def _with_nodata(stored: NDArray[Any], valid: Mask | None, nodata: float | None) -> NDArray[Any]:
