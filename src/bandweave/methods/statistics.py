@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +50,8 @@ class Moments:
     @classmethod
     def of(cls, features: Image, valid: Mask | None = None) -> Moments:
         """Sum over the valid pixels of `features` `(F, H, W)`."""
-        columns = (
-            features.reshape(features.shape[0], -1) if valid is None else features[:, valid]
-        ).astype(np.float64)
+        everywhere = features.reshape(features.shape[0], math.prod(features.shape[1:]))
+        columns = (everywhere if valid is None else features[:, valid]).astype(np.float64)
         count = columns.shape[1]
         if count == 0:
             return cls.empty(features.shape[0])

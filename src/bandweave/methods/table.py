@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bandweave.errors import UnknownMethodError
 from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
+from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.substitution.brovey import Brovey
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
 
@@ -38,6 +39,9 @@ class MethodEntry:
         """Tell whether the method needs a weight file."""
         return self.create is None
 
+
+# Shown by tests/test_parity_classical.py.
+_TOOLBOX_IMAGES = "toolbox images to 1e-8 DN in toolbox mode (periodic border, kernels as they sum)"
 
 METHODS: dict[str, MethodEntry] = {
     "exp": MethodEntry(
@@ -72,6 +76,39 @@ METHODS: dict[str, MethodEntry] = {
         parity="definition (Gaussian instead of the toolbox's wavelet filter)",
         ratios="any whole ratio",
         create=GramSchmidtAdaptive,
+    ),
+    "mtf_glp_fs": MethodEntry(
+        id="mtf_glp_fs",
+        name="MTF-GLP-FS",
+        family="multiresolution analysis",
+        citation="Vivone, Restaino and Chanussot 2018, IEEE TIP 27(7), 3418-3431",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands, the PAN and its low-pass versions",
+        parity=_TOOLBOX_IMAGES,
+        ratios="any whole ratio; MTF gains needed",
+        create=MtfGlpFs,
+    ),
+    "mtf_glp_hpm": MethodEntry(
+        id="mtf_glp_hpm",
+        name="MTF-GLP-HPM",
+        family="multiresolution analysis",
+        citation="Vivone et al. 2014, IEEE GRSL 11(5), 930-934",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands, the PAN and its smoothed version",
+        parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
+        ratios="any whole ratio; MTF gains needed",
+        create=MtfGlpHpm,
+    ),
+    "mtf_glp_hpm_r": MethodEntry(
+        id="mtf_glp_hpm_r",
+        name="MTF-GLP-HPM-R",
+        family="multiresolution analysis",
+        citation="Vivone, Restaino and Chanussot 2018, IEEE TGRS 56(2), 984-996",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands, the PAN and its low-pass versions",
+        parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
+        ratios="any whole ratio; MTF gains needed",
+        create=MtfGlpHpmR,
     ),
     "u2net": MethodEntry(
         id="u2net",

@@ -1,0 +1,90 @@
+"""How images go between the fine and the coarse grid: as scenes need it, or as the toolbox does.
+
+The classical methods share three filters of the PAN and the bands. The field's MATLAB toolbox
+(G. Vivone et al., IEEE TGRS 53(5), 2015) continues images periodically when it interpolates, and
+its kernels sum to a little less than 1. Neither suits a scene: one edge would leak into the
+opposite one, and constants would not be kept. Both are available, by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from bandweave.degrade.mtf import Kernel, kernel_size, lowpass_kernel
+from bandweave.degrade.observe import observation_apron, observe
+from bandweave.degrade.sampling import correlate, interpolate, interpolation_apron
+from bandweave.errors import SensorModelError
+from bandweave.pair import ImagePair, PairProfile
+from bandweave.radiometry import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """Borders and sums of the filters that classical methods are made of."""
+
+    border: Literal["symmetric", "circular"]
+    """What the 23-tap interpolator finds outside the coarse image."""
+    is_normalised: bool
+    """Whether kernels are divided by their sums, so that constants stay constant."""
+
+    def upsample(self, pair: ImagePair) -> Image:
+        """Return `ms_up` `(C, H, W)`."""
+        return interpolate(pair.spectral, pair.ratio, pair.phase, border=self.border)
+
+    def coarse_pan(self, pair: ImagePair, gains: Sequence[float]) -> Image:
+        """Return the PAN filtered with each MTF gain, on the coarse grid: `(G, h, w)`."""
+        repeated = np.broadcast_to(pair.spatial, (len(gains), *pair.shape))
+        return observe(repeated, gains, pair.ratio, pair.phase, normalised=self.is_normalised)
+
+    def low_pan(self, pair: ImagePair, gains: Sequence[float]) -> Image:
+        """Return P_L, the PAN as a band with each MTF gain would show it: `(G, H, W)`.
+
+        P_L = interpolate(decimate(MTF ∗ P)), one level of the generalised Laplacian pyramid.
+        """
+        coarse = self.coarse_pan(pair, gains)
+        return interpolate(coarse, pair.ratio, pair.phase, border=self.border)
+
+    def smooth_pan(self, pair: ImagePair) -> Image:
+        """Return LP(P) `(1, H, W)`: the PAN behind a Gaussian of gain 0.3, not decimated."""
+        return correlate(pair.spatial, _lowpass(pair.ratio, self.is_normalised))
+
+
+SCENE = Convention(border="symmetric", is_normalised=True)
+"""For scenes: mirrored border, constants kept; local."""
+TOOLBOX = Convention(border="circular", is_normalised=False)
+"""The toolbox's: for comparison with published numbers, on arrays held whole."""
+
+
+def low_pan_apron(ratio: int) -> int:
+    """Return the fine pixels of context that make `low_pan` exact, a multiple of the ratio."""
+    return observation_apron(ratio) + interpolation_apron(ratio)
+
+
+def require_gains(profile: PairProfile, method: str) -> tuple[float, ...]:
+    """Return the MTF gain of each band.
+
+    Raises:
+        SensorModelError: The sensor, or the gain of one of its bands, is not known.
+    """
+    gains = None if profile.sensor is None else profile.sensor.mtf_gains(profile.bands)
+    if gains is None:
+        known = (
+            "no sensor is known" if profile.sensor is None else f"{profile.sensor.name} has none"
+        )
+        raise SensorModelError(
+            f"{method} needs the MTF gains of the {profile.bands} bands, but {known} for this "
+            "pair; give --sensor NAME (`bandweave sensors` lists them), or --sensor none for the "
+            "neutral gain of 0.30."
+        )
+    return gains
+
+
+@lru_cache(maxsize=16)
+def _lowpass(ratio: int, is_normalised: bool) -> Kernel:
+    kernel = lowpass_kernel(ratio, size=kernel_size(ratio))
+    return (kernel / kernel.sum() if is_normalised else kernel)[None]
