@@ -133,7 +133,9 @@ class UnitRange:
     source: ImageSource
     full_scale: float
     is_clipped: bool = False
-    """Whether values outside [0, 1] are clipped; otherwise values far outside are refused."""
+    """Whether values outside [0, 1] are clipped."""
+    is_refused_outside: bool = False
+    """Whether an image that exceeds 1 by far is refused: its full scale is not known."""
 
     @property
     def bands(self) -> int:
@@ -151,12 +153,14 @@ class UnitRange:
         """Read a window.
 
         Raises:
-            ScaleError: The image is not clipped, and exceeds its full scale by far.
+            ScaleError: The image exceeds its full scale by far, and may not.
         """
         pixels, valid = self.source.read(window, dtype)
         unit = to_unit(pixels, self.full_scale)
         if self.is_clipped:
             return np.clip(unit, 0.0, 1.0), valid
+        if not self.is_refused_outside:
+            return unit, valid
         largest = float(np.max(unit, where=True if valid is None else valid, initial=0.0))
         if largest > _UNIT_OVERSHOOT:
             raise ScaleError(

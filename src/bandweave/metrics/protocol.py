@@ -30,7 +30,9 @@ class Protocol:
     """Pixels left out: `toolbox21` scores rows and columns [20, N − 21)."""
     scaling: Scaling = "dn"
     """`dn`: physical values as they are, peak = full scale; `unit`: both images are divided by the
-    full scale, the estimate is clipped to [0, 1], peak = 1."""
+    full scale, peak = 1."""
+    is_clipped: bool = False
+    """Whether the estimate is clipped to [0, 1] first (scaling `unit`)."""
     ssim_border: SsimBorder = "valid"
     block: int = 32
     """Pixels per side of the blocks of Q2n and of the block UQI."""
@@ -67,6 +69,8 @@ class Protocol:
 
 
 _RR_METRICS = ("q2n", "uqi", "sam", "ergas", "scc", "psnr", "ssim", "rmse", "cc")
+_CAVE_METRICS = ("psnr", "sam", "ergas", "ergas_estimate", "ssim")
+_CAVE = "CAVE tables of the fusion literature (294coder/Efficient-MIF and relatives)"
 _TOOLBOX = "DLPan-Toolbox (Deng et al. 2022), MATLAB part"
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -75,10 +79,13 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("dlpan-rr", "rr", _RR_METRICS, _TOOLBOX, border="toolbox21"),
         Protocol("dlpan-rr-uncut", "rr", _RR_METRICS, f"{_TOOLBOX}, without its border"),
         Protocol(
-            "cave",
+            "cave", "rr", _CAVE_METRICS, _CAVE, scaling="unit", is_clipped=True, ssim_border="same"
+        ),
+        Protocol(
+            "cave-unclipped",
             "rr",
-            ("psnr", "sam", "ergas", "ergas_estimate", "ssim"),
-            "CAVE tables of the fusion literature (294coder/Efficient-MIF and relatives)",
+            _CAVE_METRICS,
+            f"{_CAVE}, estimates as they are",
             scaling="unit",
             ssim_border="same",
         ),

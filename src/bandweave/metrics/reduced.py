@@ -97,8 +97,8 @@ def score_rr(
     )
     peak = full_scale
     if used.scaling == "unit":
-        estimate = UnitRange(estimate, full_scale or 1.0, is_clipped=True)
-        reference = UnitRange(reference, full_scale or 1.0)
+        estimate = UnitRange(estimate, full_scale or 1.0, is_clipped=used.is_clipped)
+        reference = UnitRange(reference, full_scale or 1.0, is_refused_outside=True)
         peak = 1.0
     values, notes = scored(
         estimate, reference, wanted, used, ratio=ratio, peak=peak, threads=threads

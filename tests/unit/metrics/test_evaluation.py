@@ -123,6 +123,8 @@ def test_the_cave_protocol_scores_the_unit_range(images):
     same(first.values, second.values)
     clipped = np.clip(unit[0], 0, 1)
     assert second.values["psnr"] == pytest.approx(oracle.psnr(clipped, unit[1], 1.0), abs=1e-12)
+    third = evaluate_rr(*unit, ratio=4, protocol="cave-unclipped")
+    assert third.values["psnr"] == pytest.approx(oracle.psnr(*unit, 1.0), abs=1e-12)
     assert first.values["ergas"] != first.values["ergas_estimate"]
     with pytest.raises(ScaleError, match="give the full scale"):
         evaluate_rr(*images, ratio=4, protocol="cave")
@@ -159,7 +161,9 @@ def test_refusals(images):
         evaluate_rr(*images, ratio=4, valid=np.zeros((203, 170), bool))
     with pytest.raises(UnknownNameError, match="known protocols are dlpan-rr"):
         evaluate_rr(*images, ratio=4, protocol="dlpan")
-    with pytest.raises(UnknownNameError, match="take one of dlpan-rr, dlpan-rr-uncut, cave"):
+    with pytest.raises(
+        UnknownNameError, match="take one of dlpan-rr, dlpan-rr-uncut, cave, cave-unc"
+    ):
         evaluate_rr(*images, ratio=4, protocol="dlpan-fr")
     images[0][1, 100, 100] = np.nan
     for metrics in (None, ("uqi",), ("q2n",), ("sam",)):

@@ -110,4 +110,6 @@ def test_unit_range(fine):
     assert part.min() == 0.0
     assert part.max() == 1.0
     with pytest.raises(ScaleError, match=r"has to lie in \[0, 1\]"):
-        UnitRange(ArrayImage(fine), 1.0).read(Window(0, 0, 4, 4), np.float64)
+        UnitRange(ArrayImage(fine), 1.0, is_refused_outside=True).read(
+            Window(0, 0, 4, 4), np.float64
+        )
