@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bandweave.methods.distribution import Distribution
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 
@@ -90,6 +91,8 @@ class Features:
     """`(F, H, W)` features on the fine grid; F may be 0."""
     coarse: Image
     """`(G, h, w)` features on the coarse grid; G may be 0."""
+    ranked: tuple[int, ...] = ()
+    """Fine features of which percentiles are wanted, too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,17 +101,27 @@ class SceneStatistics:
 
     fine: Moments
     coarse: Moments
+    distributions: tuple[Distribution, ...] = ()
+    """One per feature of `Features.ranked`."""
 
     @classmethod
     def of(cls, features: Features, pair: ImagePair) -> SceneStatistics:
         """Sum the features of one window over its valid pixels."""
+        valid = slice(None) if pair.valid is None else pair.valid
         return cls(
-            Moments.of(features.fine, pair.valid), Moments.of(features.coarse, pair.coarse_valid)
+            Moments.of(features.fine, pair.valid),
+            Moments.of(features.coarse, pair.coarse_valid),
+            tuple(Distribution.of(features.fine[index][valid]) for index in features.ranked),
         )
 
     def merged(self, other: SceneStatistics) -> SceneStatistics:
         """Add the pixels of another window."""
-        return SceneStatistics(self.fine.merged(other.fine), self.coarse.merged(other.coarse))
+        parts = zip(self.distributions, other.distributions, strict=True)
+        return SceneStatistics(
+            self.fine.merged(other.fine),
+            self.coarse.merged(other.coarse),
+            tuple(mine.merged(theirs) for mine, theirs in parts),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,3 +147,15 @@ def solve_least_squares(moments: Moments, target: int, columns: list[int]) -> tu
     weights: NDArray[Any] = np.linalg.lstsq(gram, right, rcond=1e-12)[0]
     intercept = moments.mean[target] - weights @ moments.mean[columns]
     return weights, float(intercept)
+
+
+def solve_proportional(moments: Moments, target: int, columns: list[int]) -> Vector:
+    """Regress feature `target` on `columns` without an intercept, from moments alone.
+
+    Solves min over w of Σ (t − wᵀx)². Singular directions get weight 0 (minimum norm).
+    """
+    raw = moments.comoment + moments.count * np.outer(moments.mean, moments.mean)
+    weights: NDArray[Any] = np.linalg.lstsq(
+        raw[np.ix_(columns, columns)], raw[columns, target], rcond=1e-12
+    )[0]
+    return weights

@@ -10,6 +10,7 @@ from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.substitution.brovey import Brovey
+from bandweave.methods.substitution.bt_h import BtH
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
 
 
@@ -76,6 +77,17 @@ METHODS: dict[str, MethodEntry] = {
         parity="definition (Gaussian instead of the toolbox's wavelet filter)",
         ratios="any whole ratio",
         create=GramSchmidtAdaptive,
+    ),
+    "bt_h": MethodEntry(
+        id="bt_h",
+        name="BT-H",
+        family="component substitution",
+        citation="Lolli, Alparone, Garzelli and Vivone 2017, IEEE GRSL 14(12), 2255-2259",
+        reach="local after whole-scene statistics; with four bands the whole scene at once",
+        statistics="moments and minima of the bands, moments of the PAN; four bands: percentiles",
+        parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
+        ratios="any whole ratio",
+        create=BtH,
     ),
     "mtf_glp_fs": MethodEntry(
         id="mtf_glp_fs",

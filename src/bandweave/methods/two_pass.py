@@ -45,6 +45,11 @@ class TwoPass(ABC):
         """
         require_pan(profile, self.id)
 
+    def is_at_once(self, profile: PairProfile) -> bool:
+        """Tell whether the scene is measured and fused whole, see `FittedAtOnce`."""
+        del profile
+        return self.toolbox
+
     @abstractmethod
     def features(self, pair: ImagePair, profile: PairProfile) -> Features:
         """Return what is summed over the scene."""
@@ -58,20 +63,20 @@ class TwoPass(ABC):
         """Derive the coefficients from the sums."""
 
     def measurement(self, profile: PairProfile) -> Measurement | None:
-        """Sum the features; the toolbox's border needs all pixels at once, see `fit`."""
+        """Sum the features, unless the scene is fused at once."""
         self.check(profile)
-        if self.toolbox:
+        if self.is_at_once(profile):
             return None
         return Measurement(lambda pair: self.features(pair, profile), self.apron(profile))
 
     def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> Fitted:
-        """Settle the coefficients; in toolbox mode they are settled when the scene is there.
+        """Settle the coefficients; at once they are settled when the pixels are there.
 
         Raises:
             FusionError: The pair does not suit the method.
         """
         self.check(profile)
-        if self.toolbox:
+        if self.is_at_once(profile):
             return FittedAtOnce(self, profile)
         assert statistics is not None
         return self.settle(profile, statistics)
