@@ -66,6 +66,12 @@ class FuseConfig(RunConfig):
     """Correct a measured displacement, none, or the given one (rows, columns) in PAN pixels."""
     pan_sharpness: Literal["auto", "off"] | float = "auto"
     """Match the PAN to the weights, leave it, or blur it with this sigma (learned methods)."""
+    consistent: bool = False
+    """Move the result to the nearest image that gives back the MS when its instrument sees it."""
+    consistency_noise: float = Field(default=1e-3, ge=0)
+    """Variance of the noise in the MS over that of the error in the result; 0 for exactness."""
+    mtf_gain: tuple[float, ...] | None = None
+    """MTF of the MS at its Nyquist frequency, per band or one for all, over the sensor's."""
     tiling: Literal["blend", "official"] = "blend"
     """Overlapped and blended tiles, or the released program's cut tiles (parity)."""
     bands: tuple[int, ...] | None = None
@@ -90,6 +96,13 @@ class FuseConfig(RunConfig):
     def _sigma(cls, value: str | float) -> str | float:
         if isinstance(value, float) and value < 0:
             raise ValueError("a blur must be 0 or more PAN pixels wide")
+        return value
+
+    @field_validator("mtf_gain")
+    @classmethod
+    def _gain(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None and not (value and all(0 < gain < 1 for gain in value)):
+            raise ValueError("MTF gains lie between 0 and 1, both excluded")
         return value
 
     @field_validator("bands")

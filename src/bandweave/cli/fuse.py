@@ -60,12 +60,16 @@ def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     return dict(text.split("=", 1) for text in value)
 
 
-def _bands(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-    """Split a list of band numbers."""
-    try:
-        return None if value is None else tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"expected 1,2,..., got {value!r}", ctx, param) from None
+def _list_of(kind: type, example: str) -> Any:
+    """Return a callback that splits a list of any length."""
+
+    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            raise click.BadParameter(f"expected {example}, got {value!r}", ctx, param) from None
+
+    return convert
 
 
 @click.command(context_settings={"show_default": True})
@@ -94,7 +98,31 @@ def _bands(ctx: click.Context, param: click.Parameter, value: str | None) -> Any
     help="Match the PAN to the weights (learned methods).",
 )
 @click.option("--tiling", type=click.Choice(["blend", "official"]), default="blend")
-@click.option("--bidx", "bands", metavar="1,2,...", callback=_bands, help="MS bands to fuse.")
+@click.option(
+    "--consistent/--no-consistent",
+    default=False,
+    help="Make the result give back the MS when its instrument sees it.",
+)
+@click.option(
+    "--consistency-noise",
+    type=float,
+    metavar="L",
+    default=1e-3,
+    help="Noise of the MS against the error of the result; 0 for exactness.",
+)
+@click.option(
+    "--mtf-gain",
+    metavar="G,...",
+    callback=_list_of(float, "0.3 or one gain per band"),
+    help="MTF of the MS at its Nyquist frequency; the sensor's if not given.",
+)
+@click.option(
+    "--bidx",
+    "bands",
+    metavar="1,2,...",
+    callback=_list_of(int, "1,2,..."),
+    help="MS bands to fuse.",
+)
 @click.option(
     "--mask", type=click.Choice(["auto", "nodata", "internal", "alpha", "none"]), default="auto"
 )

@@ -12,6 +12,7 @@ from bandweave.config import FuseConfig
 from bandweave.datasets.files import open_pairs
 from bandweave.datasets.matlab import result_name, write_results_mat
 from bandweave.errors import ConfigError, OutputExistsError
+from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.job import FuseReport, Tell
 from bandweave.mosaic.prepare import prepare_job
@@ -51,6 +52,7 @@ def fuse_container(
     if taken and not (config.overwrite or dry_run):
         raise OutputExistsError(f"{taken[0]} exists; give another name, or --overwrite.")
     start = time.perf_counter()
+    effect: ConsistencyEffect | None = None
     with open_pairs(path, full_scale=full_scale, sensor=sensor) as pairs:
         for k, target in enumerate(targets):
             if len(targets) > 1:
@@ -62,8 +64,13 @@ def fuse_container(
                 notes = report.notes + notes
                 return replace(report, seconds=len(targets) * seconds, dry_run=True, notes=notes)
             sink = ArraySink()
-            job.run(sink, quiet=tell is None)
+            found = job.run(sink, quiet=tell is None)
+            if found is not None:
+                effect = found if effect is None else effect.merged(found)
             write_results_mat(target, sink.hrms.astype(np.float64), overwrite=config.overwrite)
+    if effect is not None:
+        say(effect.sentence)
+    report = report.with_effect(effect)
     return replace(report, seconds=time.perf_counter() - start)
 
 

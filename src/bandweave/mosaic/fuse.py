@@ -109,5 +109,7 @@ def _fuse_arrays(
     )
     job = prepare_job(ArrayScene(pair, config.window), config, tell=tell)
     sink = ArraySink()
-    job.run(sink, quiet=tell is None)
+    effect = job.run(sink, quiet=tell is None)
+    if effect is not None and tell is not None:
+        tell(effect.sentence)
     return to_storage(sink.hrms, config.dtype or spectral.dtype)

@@ -14,6 +14,7 @@ from bandweave import __version__
 from bandweave.config import FuseConfig
 from bandweave.errors import ConfigError, GridMismatchError, OutputExistsError
 from bandweave.methods.base import FixedTile
+from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.resume import RowStore
@@ -122,7 +123,10 @@ def fuse_rasters(
             seconds, notes = job.estimate()
             return replace(report, seconds=seconds, dry_run=True, notes=report.notes + notes)
         assert scene.pair is not None
-        _write(job, scene.pair, report, config, quiet=tell is None)
+        effect = _write(job, scene.pair, report, config, quiet=tell is None)
+    if effect is not None and tell is not None:
+        tell(effect.sentence)
+    report = report.with_effect(effect)
     return replace(report, seconds=time.perf_counter() - start)
 
 
@@ -139,7 +143,7 @@ def _check_output(pan: Path, ms: Path, out: Path, *, is_replaced: bool) -> None:
 
 def _write(
     job: Job, pair: RasterPair, report: FuseReport, config: FuseConfig, *, quiet: bool
-) -> None:
+) -> ConsistencyEffect | None:
     assert report.out is not None
     out = Path(report.out)
     layout = output_layout(pair, window=job.window, dtype=config.dtype, nodata=config.nodata)
@@ -157,14 +161,16 @@ def _write(
             job_key = {**provenance, **_identity(pair), "window": str(job.window)}
             folder = out.with_name(f".{out.name}.rows")
             store = RowStore(folder, job_key, resume=config.resume)
-        job.run(writer, store=store, quiet=quiet)
+        effect = job.run(writer, store=store, quiet=quiet)
         writer.commit()
         if store is not None:
             store.remove()
+    return effect
 
 
 def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
     """Describe how the file was made, for its tags: nothing that differs between equal runs."""
+    step = report.consistency
     facts = {
         "SOFTWARE": f"bandweave {__version__}",
         "METHOD": report.method,
@@ -172,6 +178,8 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
         "WEIGHTS_SHA256": report.weights_sha256,
         "FULL_SCALE": report.full_scale,
         "PAN_SIGMA": report.pan_sigma,
+        "CONSISTENCY_NOISE": None if step is None else step.noise,
+        "MTF_GAINS": None if step is None else json.dumps(step.gains),
         "RATIO": report.ratio,
         "PHASE": json.dumps(report.phase),
         "DISPLACEMENT": None if report.displacement is None else json.dumps(report.displacement),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from bandweave.methods.base import Fitted, FixedTile, Local
+from bandweave.methods.consistency import Consistency
+from bandweave.mosaic.consistent import ConsistencyEffect, ConsistentRows, estimate_step_seconds
 from bandweave.mosaic.estimate import count_tiles, estimate_seconds
 from bandweave.mosaic.plan import TilePlan
 from bandweave.mosaic.progress import progress
 from bandweave.mosaic.resume import RowStore
-from bandweave.mosaic.runner import RunLimits, Sink, run_scene
+from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, run_scene
 from bandweave.source import PairSource
 from bandweave.window import Window
 
@@ -44,6 +46,10 @@ class FuseReport:
     full_scale: float | None = None
     pan_sigma: float | None = None
     """Blur that brought the PAN to the sharpness of the weights, in PAN pixels."""
+    consistency: Consistency | None = None
+    """The step that made the result consistent with the MS, or None."""
+    effect: ConsistencyEffect | None = None
+    """What that step changed."""
     displacement: tuple[float, float] | None = None
     """Displacement that was corrected, in PAN pixels (rows, columns)."""
     images: int = 1
@@ -57,8 +63,18 @@ class FuseReport:
     def as_dict(self) -> dict[str, Any]:
         """Return the report for JSON, with the rate."""
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if self.consistency is not None:
+            content["consistency"] = asdict(self.consistency)
+        if self.effect is not None:
+            content["effect"] = self.effect.as_dict()
         content["megapixels_per_second"] = self.megapixels_per_second
         return content
+
+    def with_effect(self, effect: ConsistencyEffect | None) -> FuseReport:
+        """Add what the consistency step changed."""
+        if effect is None:
+            return self
+        return replace(self, effect=effect, notes=(*self.notes, effect.sentence))
 
     @property
     def megapixels_per_second(self) -> float | None:
@@ -78,6 +94,8 @@ class Job:
     window: Window
     limits: RunLimits
     report: FuseReport
+    consistency: Consistency | None = None
+    """The step behind the method, or None."""
     faster: Callable[[], tuple[str, float]] | None = field(default=None)
     """Names a faster method and its seconds for this scene; None where this is a fast one."""
 
@@ -87,31 +105,62 @@ class Job:
         profile = self.source.profile
         return TilePlan.of(self.fitted.reach, profile.shape, profile.ratio)
 
-    def run(self, sink: Sink, *, store: RowStore | None = None, quiet: bool = False) -> None:
-        """Fuse the window into the sink, with progress on stderr."""
-        with progress("Fusing", self.window.height * self.window.width, quiet=quiet) as advance:
+    def run(
+        self, sink: Sink, *, store: RowStore | None = None, quiet: bool = False
+    ) -> ConsistencyEffect | None:
+        """Fuse the window into the sink, with progress on stderr.
+
+        Returns:
+            What the consistency step changed, or None where there is none.
+        """
+        consistent = None if self.consistency is None else self._consistent(sink)
+        window = self.window if consistent is None else consistent.needed
+        with progress("Fusing", window.height * window.width, quiet=quiet) as advance:
             run_scene(
                 self.fitted,
                 self.source,
-                sink,
+                sink if consistent is None else consistent,
                 precision=self.precision,
-                window=self.window,
+                window=window,
                 limits=self.limits,
                 store=store,
                 advance=advance,
             )
+        return None if consistent is None else consistent.effect
+
+    def _consistent(self, sink: Sink) -> ConsistentRows:
+        assert self.consistency is not None
+        return ConsistentRows(
+            self.consistency,
+            self.source,
+            sink,
+            self.window,
+            precision=self.precision,
+            workers=self.limits.workers,
+        )
 
     def estimate(self) -> tuple[float, tuple[str, ...]]:
         """Return the seconds the run will take and what there is to say about it."""
-        seconds = estimate_seconds(
+        seconds = 0.0
+        window = self.window
+        if self.consistency is not None:
+            window = self._consistent(ArraySink()).needed
+            seconds = estimate_step_seconds(
+                self.consistency,
+                self.source,
+                precision=self.precision,
+                window=self.window,
+                workers=self.limits.workers,
+            )
+        seconds += estimate_seconds(
             self.fitted,
             self.source,
             precision=self.precision,
-            window=self.window,
+            window=window,
             limits=self.limits,
         )
         plan = self.plan
-        notes = [f"{count_tiles(plan, self.window)} tiles, {_reach_in_words(self.fitted)}."]
+        notes = [f"{count_tiles(plan, window)} tiles, {_reach_in_words(self.fitted)}."]
         if seconds > LONG and self.faster is not None:
             name, quick = self.faster()
             notes.append(

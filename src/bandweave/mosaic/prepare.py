@@ -18,6 +18,7 @@ from bandweave.mosaic.progress import progress
 from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.mosaic.scale import decide_full_scale
 from bandweave.mosaic.select import CLASSICAL_DEFAULT, Selection, select_method
+from bandweave.mosaic.sensor_model import consistency_of, with_mtf_gains
 from bandweave.mosaic.sharpness import match_sharpness
 from bandweave.sensors import Sensor, sensor_table
 from bandweave.source import InformedSource, PairSource
@@ -49,6 +50,9 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
     note(f"Method: {selection.reason}")
     if selection.card is not None:
         source = _informed(source, selection.card, config, note)
+    if config.mtf_gain is not None:
+        source = with_mtf_gains(source, config.mtf_gain)
+    consistency = consistency_of(config, source.profile, note)
     created = _create(selection, source, config, note)
     limits = RunLimits(
         config.workers, None if config.max_memory is None else int(config.max_memory * 2**30)
@@ -66,6 +70,7 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         device=created.device,
         full_scale=profile.full_scale if selection.entry.is_learned else None,
         pan_sigma=created.pan_sigma,
+        consistency=consistency,
         displacement=displacement,
         notes=tuple(notes),
     )
@@ -75,7 +80,9 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         def faster() -> tuple[str, float]:
             return _quick(source, window, limits)
 
-    return Job(fitted, source, created.method.precision, window, limits, report, faster)
+    return Job(
+        fitted, source, created.method.precision, window, limits, report, consistency, faster
+    )
 
 
 def _informed(

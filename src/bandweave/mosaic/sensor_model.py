@@ -1,0 +1,69 @@
+"""What a job knows of the instrument behind the MS: MTF gains as given, else the sensor's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bandweave.config import FuseConfig
+from bandweave.errors import BandCountError
+from bandweave.methods.consistency import Consistency, inverse_filters
+from bandweave.methods.convention import require_gains
+from bandweave.pair import PairProfile
+from bandweave.sensors import Band, Sensor
+from bandweave.source import InformedSource, PairSource
+
+
+def with_mtf_gains(source: PairSource, gains: Sequence[float]) -> PairSource:
+    """Return the source with these MTF gains in place of its sensor's, for every later step.
+
+    Args:
+        source: The scene.
+        gains: MTF at the Nyquist frequency of the MS, one per band or one for all.
+
+    Raises:
+        BandCountError: There are neither one nor as many gains as bands.
+    """
+    profile = source.profile
+    if len(gains) not in (1, profile.bands):
+        raise BandCountError(
+            f"--mtf-gain takes one gain for all bands or one per band, {profile.bands} here; "
+            f"got {len(gains)}."
+        )
+    each = tuple(gains) * (profile.bands // len(gains))
+    sensor = profile.sensor
+    if sensor is None or len(sensor.bands) != profile.bands:
+        names = profile.band_names or tuple(f"band {k + 1}" for k in range(profile.bands))
+        sensor = Sensor("given", "the instrument as given", tuple(Band(n) for n in names))
+    bands = tuple(
+        replace(band, mtf_gain=gain) for band, gain in zip(sensor.bands, each, strict=True)
+    )
+    sensor = replace(sensor, bands=bands, default_mtf_gain=None, assumptions=())
+    return InformedSource(source, profile.full_scale, sensor)
+
+
+def consistency_of(
+    config: FuseConfig, profile: PairProfile, note: Callable[[str], None]
+) -> Consistency | None:
+    """Return the consistency step that was asked for, or None.
+
+    Args:
+        config: Options; gains that were given are those of the profile's sensor already.
+        profile: The pair.
+        note: Receives the gains, and what they rest on, as a sentence.
+
+    Raises:
+        SensorModelError: The MTF gains are not known, or too low for the noise asked for.
+    """
+    if not config.consistent:
+        return None
+    gains = require_gains(profile, "--consistent")
+    sensor = profile.sensor
+    assert sensor is not None
+    # Refuses gains that cannot be inverted before anything is computed.
+    inverse_filters(gains, profile.ratio, profile.phase, config.consistency_noise)
+    shown = ", ".join(f"{gain:g}" for gain in dict.fromkeys(gains))
+    note(f"Consistency: MTF gains {shown} of {sensor.name}, noise {config.consistency_noise:g}.")
+    for assumption in sensor.assumptions:
+        note(f"Assumption: {assumption}.")
+    return Consistency(gains, config.consistency_noise)
