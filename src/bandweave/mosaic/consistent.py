@@ -19,10 +19,10 @@ from bandweave.methods.base import Local
 from bandweave.methods.consistency import Consistency
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.runner import ArraySink, Sink
-from bandweave.mosaic.threads import in_order
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 from bandweave.source import PairSource
+from bandweave.threads import in_order
 from bandweave.window import Window
 
 

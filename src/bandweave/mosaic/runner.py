@@ -18,10 +18,10 @@ from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.resume import RowStore
 from bandweave.mosaic.statistics import gather_statistics
-from bandweave.mosaic.threads import in_order
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 from bandweave.source import PairSource
+from bandweave.threads import in_order
 from bandweave.window import Window
 
 Advance = Callable[[int], None]

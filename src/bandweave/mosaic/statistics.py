@@ -9,8 +9,8 @@ import numpy as np
 from bandweave.methods.base import Local
 from bandweave.methods.statistics import Features, Measurement, SceneStatistics
 from bandweave.mosaic.plan import Tile, TilePlan
-from bandweave.mosaic.threads import in_order
 from bandweave.source import PairSource
+from bandweave.threads import in_order
 
 
 def gather_statistics(
