@@ -7,6 +7,7 @@ import pytest
 
 from bandweave.methods.base import Method
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
+from bandweave.methods.substitution.bdsd import BdsdPc
 from bandweave.methods.substitution.bt_h import BtH
 from bandweave.metrics import evaluate_fr, evaluate_rr
 from bandweave.pair import ImagePair
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.golden
 
 METHODS: dict[str, Method] = {
     "BT-H": BtH(toolbox=True),
+    "BDSD-PC": BdsdPc(toolbox=True),
     "MTF-GLP-FS": MtfGlpFs(toolbox=True),
     "MTF-GLP-HPM": MtfGlpHpm(toolbox=True),
     "MTF-GLP-HPM-R": MtfGlpHpmR(toolbox=True),

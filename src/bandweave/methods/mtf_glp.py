@@ -11,7 +11,6 @@ from bandweave.methods.base import Fitted, Local, Reach
 from bandweave.methods.convention import Convention, low_pan_apron, require_gains
 from bandweave.methods.modulation import EPSILON, FLOOR_SHARE, modulate
 from bandweave.methods.statistics import Features, Moments, SceneStatistics, Vector
-from bandweave.methods.substitution.brovey import require_pan
 from bandweave.methods.two_pass import TwoPass, require_varying
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
@@ -100,19 +99,11 @@ class FittedModulation:
 class _MtfGlp(TwoPass):
     """What the three variants share."""
 
+    needs_gains: ClassVar[bool] = True
+
     def apron(self, profile: PairProfile) -> int:
         """Return the reach of filtering, decimating and interpolating the PAN."""
         return low_pan_apron(profile.ratio)
-
-    def check(self, profile: PairProfile) -> None:
-        """Refuse pairs of other kinds, or without MTF gains.
-
-        Raises:
-            BandCountError: The spatial image is no PAN.
-            SensorModelError: The MTF gains are not known.
-        """
-        require_pan(profile, self.id)
-        require_gains(profile, self.id)
 
     def _filters(self, profile: PairProfile) -> BandFilters:
         return BandFilters(require_gains(profile, self.id))

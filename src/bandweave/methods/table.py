@@ -9,6 +9,7 @@ from bandweave.errors import UnknownMethodError
 from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
+from bandweave.methods.substitution.bdsd import BdsdPc
 from bandweave.methods.substitution.brovey import Brovey
 from bandweave.methods.substitution.bt_h import BtH
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
@@ -88,6 +89,17 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio",
         create=BtH,
+    ),
+    "bdsd_pc": MethodEntry(
+        id="bdsd_pc",
+        name="BDSD-PC",
+        family="component substitution",
+        citation="Vivone 2019, IEEE TGRS 57(9), 6421-6433",
+        reach="local after whole-scene statistics",
+        statistics="second moments of PAN, bands and details one scale further down",
+        parity=_TOOLBOX_IMAGES,
+        ratios="any whole ratio; MTF gains needed",
+        create=BdsdPc,
     ),
     "mtf_glp_fs": MethodEntry(
         id="mtf_glp_fs",

@@ -10,7 +10,7 @@ import numpy as np
 
 from bandweave.errors import NodataError
 from bandweave.methods.base import Fitted, WholeScene
-from bandweave.methods.convention import SCENE, TOOLBOX, Convention
+from bandweave.methods.convention import SCENE, TOOLBOX, Convention, require_gains
 from bandweave.methods.statistics import Features, Measurement, Moments, SceneStatistics
 from bandweave.methods.substitution.brovey import require_pan
 from bandweave.pair import ImagePair, PairProfile
@@ -29,6 +29,8 @@ class TwoPass(ABC):
     """Equal to the field's MATLAB toolbox, with its periodic border and its kernels that do not
     sum to 1, for comparison with published numbers. Needs the whole scene at once."""
     id: ClassVar[str]
+    needs_gains: ClassVar[bool] = False
+    """Whether the MTF gains of the bands have to be known."""
     precision: ClassVar[type[np.float32 | np.float64]] = np.float32
     """Sums are always float64; single precision of a fused pixel is 1e-4 DN of 11 bits."""
 
@@ -42,8 +44,11 @@ class TwoPass(ABC):
 
         Raises:
             BandCountError: The spatial image is no PAN.
+            SensorModelError: MTF gains are needed and not known.
         """
         require_pan(profile, self.id)
+        if self.needs_gains:
+            require_gains(profile, self.id)
 
     def is_at_once(self, profile: PairProfile) -> bool:
         """Tell whether the scene is measured and fused whole, see `FittedAtOnce`."""
