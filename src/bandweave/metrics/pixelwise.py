@@ -111,5 +111,5 @@ def _columns(f: Array, g: Array, count: int) -> PixelTally:
     np.clip(inner, -1.0, 1.0, out=inner)
     np.arccos(inner, out=inner)
     error = f - g
-    squared = np.vecdot(error, error)
+    squared = np.einsum("cn,cn->c", error, error)
     return PixelTally(count, squared, *sums, float(inner.sum()), angles)

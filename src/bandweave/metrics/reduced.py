@@ -53,6 +53,7 @@ def evaluate_rr(
         UnknownNameError: No such protocol or metric.
 
     Example:
+        >>> import numpy as np
         >>> gt = np.random.default_rng(1).uniform(1, 2047, (4, 96, 80))
         >>> scores = evaluate_rr(gt * 1.01, gt, ratio=4, full_scale=2047)
         >>> round(scores.values["ergas"], 3), round(scores.values["sam"], 3)

@@ -107,13 +107,12 @@ def scc_tally(f: Array, g: Array, valid: Mask | None, *, margins: Margins) -> Ed
         complete = complete_windows(np.pad(valid, margins, constant_values=True), 3, 3)
     place = (slice(top, top + f.shape[1]), slice(left, left + f.shape[2]))
     gradient = _Gradient(shape)
-    plane = np.zeros(shape)
     sums = np.empty((3, len(f)))
     for band, (x, y) in enumerate(zip(f, g, strict=True)):
-        plane[place] = x
-        first = gradient(plane, 0)
-        plane[place] = y
-        second = gradient(plane, 1)
+        gradient.plane[place] = x  # the margins stay zero
+        first = gradient(0)
+        gradient.plane[place] = y
+        second = gradient(1)
         cross = np.sqrt(np.multiply(first, second, out=gradient.spare), out=gradient.spare)
         for k, values in enumerate((cross, first, second)):
             seen = gradient.positions(values)
@@ -134,19 +133,22 @@ class _Gradient:
     def __init__(self, shape: tuple[int, int]) -> None:
         height, self._pitch = shape
         self.shape = (height - 2, self._pitch - 2)
-        n = height * self._pitch
-        self._pairs, self._boxes = np.empty(n - self._pitch), np.empty(n - self._pitch - 1)
         # The last position and its neighbours decide how long the flat arrays are.
         self._length = (self.shape[0] - 1) * self._pitch + self.shape[1]
-        self._magnitudes = [np.empty(self._length), np.empty(self._length)]
-        self.spare = np.empty(self._length)
+        # One block of memory, so that the allocator keeps it from one call to the next.
+        scratch = np.zeros((6, height * self._pitch))
+        self.plane = scratch[0].reshape(shape)
+        self._pairs = scratch[1, : -self._pitch]
+        self._boxes = scratch[2, : -self._pitch - 1]
+        self._magnitudes = scratch[3:5, : self._length]
+        self.spare = scratch[5, : self._length]
 
-    def __call__(self, image: Array, slot: int) -> Array:
-        """Return the flat values of a contiguous `image`, kept until the slot's next use."""
-        flat, pitch, n = image.reshape(-1), self._pitch, self._length
+    def __call__(self, slot: int) -> Array:
+        """Return the flat values of the image in `plane`, kept until the slot's next use."""
+        flat, pitch, n = self.plane.reshape(-1), self._pitch, self._length
         np.add(flat[:-pitch], flat[pitch:], out=self._pairs)
         boxes = np.add(self._pairs[:-1], self._pairs[1:], out=self._boxes)
-        out = self._magnitudes[slot]
+        out: Array = self._magnitudes[slot]
         np.subtract(boxes[pitch + 1 : pitch + 1 + n], boxes[:n], out=out)
         np.square(out, out=out)
         np.subtract(boxes[1 : 1 + n], boxes[pitch : pitch + n], out=self.spare)

@@ -42,8 +42,10 @@ def similarity_tally(
         c2: c₂ in the same unit.
         complete: Positions that count; None means all.
     """
-    plane = np.empty(f.shape[1:])
-    sums = [np.empty(length(window)) for _ in range(6)]
+    # One block of memory, so that the allocator keeps it from one call to the next.
+    scratch = np.empty((7, f[0].size))
+    plane = scratch[6].reshape(f.shape[1:])
+    sums = list(scratch[:6, : length(window)])
     total = np.empty(len(f))
     for band, (x, y) in enumerate(zip(f, g, strict=True)):
         np.add(x, y, out=plane)

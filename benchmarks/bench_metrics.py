@@ -1,0 +1,164 @@
+"""Speed of the metrics: the set against the toolbox's way, Q2n of 31 bands, a streamed scene.
+
+Run on an idle machine; the ways of each comparison take turns in one process:
+
+    python benchmarks/bench_metrics.py [--threads N] [--repeats K] [--scene PIXELS] [--only PART]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import scipy
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from bandweave.metrics import evaluate_rr, score_rr
+from bandweave.metrics.q2n import q2n
+from bandweave.raster.image import open_image
+from oracles import toolbox_metrics as oracle
+
+SET = ("q2n", "uqi", "sam", "ergas", "scc", "psnr", "ssim")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--scene", type=int, default=10_000, help="rows and columns")
+    parser.add_argument("--only", choices=["set", "q2n", "scene"])
+    options = parser.parse_args()
+    _print_environment(options.threads)
+    if options.only in (None, "set"):
+        bench_set(options.threads, options.repeats)
+    if options.only in (None, "q2n"):
+        bench_q2n(options.repeats)
+    if options.only in (None, "scene"):
+        bench_scene(options.scene, options.threads)
+
+
+def bench_set(threads: int, repeats: int) -> None:
+    """Time the reduced-resolution set of one image against the oracle, each way in turn."""
+    f, g = _images(8, 256, 256)
+    for protocol, border in (("dlpan-rr", "toolbox21"), ("dlpan-rr-uncut", "none")):
+        options = {"ratio": 4, "full_scale": 2047, "metrics": SET, "protocol": protocol}
+        ways: dict[str, Callable[[], object]] = {
+            "oracle": lambda b=border: oracle.score(f, g, ratio=4, full_scale=2047, border=b),
+            "1 thread": lambda o=options: evaluate_rr(f, g, **o, threads=1),
+            f"{threads} threads": lambda o=options: evaluate_rr(f, g, **o, threads=threads),
+        }
+        wall, cpu = _in_turn(ways, repeats)
+        print(f"\n256 x 256 x 8, {protocol}: {', '.join(SET)}")
+        _print_rows(wall, cpu)
+
+
+def bench_q2n(repeats: int) -> None:
+    """Time Q2n of a hyperspectral image."""
+    f, g = _images(31, 512, 512)
+    wall, cpu = _in_turn({"q2n": lambda: q2n(f, g)}, max(repeats // 3, 3))
+    print("\nQ2n of 512 x 512 x 31")
+    _print_rows(wall, cpu)
+
+
+def bench_scene(size: int, threads: int) -> None:
+    """Stream two GeoTIFF scenes of 4 bands: SAM, ERGAS and PSNR."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{name}.tif" for name in ("fused", "gt")]
+        for seed, path in enumerate(paths):
+            _write_scene(path, size, seed)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        seconds = []
+        for _ in range(3):
+            start = time.perf_counter()
+            with open_image(paths[0]) as fused, open_image(paths[1]) as gt:
+                scores = score_rr(
+                    fused,
+                    gt,
+                    ratio=4,
+                    full_scale=2047,
+                    protocol="dlpan-rr-uncut",
+                    metrics=("sam", "ergas", "psnr"),
+                    threads=threads,
+                )
+            seconds.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"\n{size} x {size} x 4 from two GeoTIFFs, {threads} threads: {', '.join(scores.values)}")
+    rates = [size * size / 1e6 / s for s in seconds]
+    print("megapixels per second: " + ", ".join(f"{rate:.1f}" for rate in rates))
+    print(
+        f"peak memory: {after / 2**10:.0f} MiB, {(after - before) / 2**10:.0f} MiB more than before"
+    )
+
+
+def _images(bands: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    reference = rng.uniform(0, 2047, (bands, height, width))
+    return reference + rng.normal(0, 50, reference.shape), reference
+
+
+def _write_scene(path: Path, size: int, seed: int) -> None:
+    """Write a tiled scene, in strips that fit into memory."""
+    rng = np.random.default_rng(seed)
+    block = rng.integers(1, 2047, (4, 512, size), dtype=np.uint16)
+    profile = {"driver": "GTiff", "dtype": "uint16", "count": 4, "height": size, "width": size,
+               "tiled": True, "blockxsize": 512, "blockysize": 512, "crs": "EPSG:32633",
+               "transform": rasterio.Affine(0.5, 0, 0, 0, -0.5, 0)}  # fmt: skip
+    with rasterio.open(path, "w", **profile) as file:
+        for top in range(0, size, 512):
+            rows = min(512, size - top)
+            window = rasterio.windows.Window(0, top, size, rows)
+            file.write(np.roll(block, top // 512, axis=2)[:, :rows], window=window)
+
+
+def _in_turn(
+    ways: dict[str, Callable[[], object]], repeats: int
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Return wall and processor seconds of every way; ways take turns."""
+    wall: dict[str, list[float]] = {name: [] for name in ways}
+    cpu: dict[str, list[float]] = {name: [] for name in ways}
+    for way in ways.values():  # caches, tables and pages of the first call do not count
+        way()
+    for _ in range(repeats):
+        for name, way in ways.items():
+            start, used = time.perf_counter(), time.process_time()
+            way()
+            wall[name].append(time.perf_counter() - start)
+            cpu[name].append(time.process_time() - used)
+    return wall, cpu
+
+
+def _print_rows(wall: dict[str, list[float]], cpu: dict[str, list[float]]) -> None:
+    first = next(iter(wall))
+    print(f"{'':14}{'median':>9}{'quartiles':>18}{'best':>9}{'cpu':>9}   ms    times faster")
+    for name, seconds in wall.items():
+        low, middle, high = 1e3 * np.quantile(seconds, [0.25, 0.5, 0.75])
+        ratios = np.array(wall[first]) / np.array(seconds)
+        print(
+            f"{name:14}{middle:9.2f}{f'{low:.2f} to {high:.2f}':>18}{1e3 * min(seconds):9.2f}"
+            f"{1e3 * np.median(cpu[name]):9.2f}{np.median(ratios):18.1f}"
+        )
+
+
+def _print_environment(threads: int) -> None:
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")), platform.processor(),
+    )  # fmt: skip
+    load = os.getloadavg()[0]
+    print(f"{model}, {os.cpu_count()} cores, load {load:.2f}; {threads} threads")
+    versions = f"numpy {np.__version__}, scipy {scipy.__version__}, rasterio {rasterio.__version__}"
+    print(f"Python {platform.python_version()}, {versions}")
+    print(f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
+
+
+if __name__ == "__main__":
+    main()
