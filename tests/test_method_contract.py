@@ -1,0 +1,237 @@
+"""Every classical method of METHODS against the properties it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from bandweave.errors import BandCountError, FusionError
+from bandweave.methods.base import Fitted, Local, Method, WholeScene
+from bandweave.methods.convention import SCENE
+from bandweave.methods.table import METHODS
+from bandweave.mosaic import plan as plan_module
+from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
+from bandweave.pair import ImagePair
+from bandweave.sensors import find_sensor
+from bandweave.source import ArraySource
+from bandweave.window import Window
+from scenes import smooth_truth
+
+CLASSICAL = [name for name, entry in METHODS.items() if entry.create is not None]
+# Fitted from the scene's sums, then local.
+LOCAL = [name for name in CLASSICAL if METHODS[name].reach.startswith("local")]
+
+# Adds something in proportion to P - P_L: a flat PAN changes nothing.
+DETAIL_ONLY = {"exp", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r"}
+# f(a·x) = a·f(x).
+SCALING = set(CLASSICAL)
+# A scene whose PAN is the same everywhere holds nothing to fit or to inject.
+TAKES_A_CONSTANT_PAN = {"exp", "brovey"}
+
+RATIOS = (2, 3, 4)
+
+
+def create(name: str) -> Method:
+    entry = METHODS[name]
+    assert entry.create is not None
+    return entry.create()
+
+
+def make_pair(ratio: int = 4, shape: tuple[int, int] = (37, 31), bands: int = 3) -> ImagePair:
+    """Return a corner-registered pair whose PAN and bands are related but not equal."""
+    height, width = shape[0] * ratio, shape[1] * ratio
+    truth = smooth_truth(bands, height, width, seed=ratio)
+    cells = truth.reshape(bands, shape[0], ratio, shape[1], ratio).mean(axis=(2, 4))
+    noise = np.random.default_rng(ratio).normal(0, 3, cells.shape)
+    phase = (ratio - 1) / 2
+    return ImagePair(
+        spatial=truth.mean(axis=0, keepdims=True),
+        spectral=cells + noise,
+        ratio=ratio,
+        phase=(phase, phase),
+        sensor=find_sensor("none"),
+    )
+
+
+def fit(name: str, pair: ImagePair) -> Fitted:
+    return fit_method(create(name), ArraySource(pair), RunLimits())
+
+
+def fuse(name: str, pair: ImagePair) -> np.ndarray:
+    return fit(name, pair).fuse(pair)
+
+
+def run(fitted: Fitted, pair: ImagePair, window: Window | None = None) -> np.ndarray:
+    sink = ArraySink()
+    run_scene(fitted, ArraySource(pair), sink, precision=np.float64, window=window)
+    return sink.hrms
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_any_ratio_gives_a_finite_image_near_the_bands(name, ratio):
+    pair = make_pair(ratio)
+    fused = fuse(name, pair)
+    assert fused.shape == (3, *pair.shape)
+    assert np.isfinite(fused).all()
+    # Fusion sharpens: the bands' own variation is far larger than what is changed.
+    change = np.sqrt(np.mean((fused - SCENE.upsample(pair)) ** 2))
+    assert change < SCENE.upsample(pair).std()
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_inputs_are_left_alone_and_the_type_is_kept(name):
+    pair = make_pair()
+    for dtype, tolerance in ((np.float64, 0), (np.float32, 0.02)):
+        typed = pair.replace(
+            spatial=pair.spatial.astype(dtype), spectral=pair.spectral.astype(dtype)
+        )
+        before = typed.spatial.copy(), typed.spectral.copy()
+        fused = fit(name, pair).fuse(typed)
+        assert fused.dtype == dtype
+        assert np.array_equal(typed.spatial, before[0])
+        assert np.array_equal(typed.spectral, before[1])
+        assert np.abs(fused - fuse(name, pair)).max() <= tolerance
+
+
+@pytest.mark.parametrize("name", sorted(SCALING))
+def test_scaling_both_images_scales_the_result(name):
+    pair = make_pair()
+    scaled = pair.replace(spatial=0.01 * pair.spatial, spectral=0.01 * pair.spectral)
+    np.testing.assert_allclose(fuse(name, scaled), 0.01 * fuse(name, pair), rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_bands_permute_with_the_input(name):
+    pair = make_pair()
+    turned = pair.replace(spectral=pair.spectral[[2, 0, 1]])
+    np.testing.assert_allclose(fuse(name, turned), fuse(name, pair)[[2, 0, 1]], rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_flat_images_give_a_flat_result(name):
+    pair = make_pair()
+    flat = pair.replace(
+        spatial=np.full_like(pair.spatial, 400.0),
+        spectral=np.broadcast_to(np.array([300.0, 500, 420])[:, None, None], (3, 37, 31)).copy(),
+    )
+    fused = fit(name, pair).fuse(flat)
+    assert np.ptp(fused, axis=(1, 2)).max() < 1e-5
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("name", sorted(DETAIL_ONLY))
+def test_a_pan_without_detail_gives_the_interpolated_bands(name, ratio):
+    pair = make_pair(ratio)
+    flat = pair.replace(spatial=np.full_like(pair.spatial, 400.0))
+    np.testing.assert_allclose(fit(name, pair).fuse(flat), SCENE.upsample(pair), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_statistics_ignore_masked_pixels(name):
+    pair = make_pair()
+    valid = np.ones(pair.shape, dtype=bool)
+    valid[:, 60:] = False
+    spoilt_pan, spoilt_bands = pair.spatial.copy(), pair.spectral.copy()
+    # Beyond the reach of every filter, so that only statistics could let it through.
+    spoilt_pan[:, :, 100:] = 30_000
+    spoilt_bands[:, :, 28:] = 0
+    masked = fuse(name, pair.replace(spatial=spoilt_pan, spectral=spoilt_bands, valid=valid))
+    clean = fuse(name, pair.replace(valid=valid))
+    assert np.abs(masked - clean)[:, :, :40].max() < 1e-6
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize("name", LOCAL)
+def test_tiled_is_whole_and_a_window_is_its_part(name, ratio, monkeypatch):
+    monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (96, 120))
+    pair = make_pair(ratio, shape=(59, 83))
+    valid = np.ones(pair.shape, dtype=bool)
+    valid[20:31, 40:57] = False
+    pair = pair.replace(valid=valid)
+    tiled_fit = fit(name, pair)
+    tiled = run(tiled_fit, pair)
+    monkeypatch.undo()
+    whole = fit(name, pair).fuse(pair)
+    assert np.abs(tiled - whole)[:, valid].max() <= 1e-9
+    window = Window(13, 7, 50, 61)
+    part = run(tiled_fit, pair, window)
+    inside = (slice(None), *window.slices)
+    assert np.abs(part - np.where(valid, whole, 0)[inside]).max() <= 1e-9
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_the_declared_reach_is_true(name):
+    pair = make_pair(shape=(61, 57))
+    fitted = fit(name, pair)
+    if isinstance(fitted.reach, WholeScene):
+        pytest.skip("declares the whole scene")
+    assert isinstance(fitted.reach, Local)
+    assert fitted.reach.apron % pair.ratio == 0
+    far = fitted.reach.apron + pair.ratio
+    changed = pair.replace(spatial=pair.spatial.copy(), spectral=pair.spectral.copy())
+    changed.spatial[:, :, far:] += 500
+    changed.spectral[:, :, far // pair.ratio :] *= 2
+    difference = fitted.fuse(changed) - fitted.fuse(pair)
+    assert np.abs(difference[:, :, 0]).max() <= 1e-9
+
+
+def assert_defined(attempt: Callable[[], np.ndarray]) -> None:
+    """A finite image, or one sentence that ends in a full stop."""
+    try:
+        fused = attempt()
+    except FusionError as error:
+        sentence = str(error)
+    else:
+        assert np.isfinite(fused).all()
+        return
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+
+
+BAD_INPUT: dict[str, Callable[[ImagePair], ImagePair]] = {
+    "constant band": lambda p: p.replace(spectral=np.stack([*p.spectral[:2], p.spectral[2] * 0])),
+    "equal bands": lambda p: p.replace(spectral=np.stack([p.spectral[0]] * 3)),
+    "PAN with zeros": lambda p: p.replace(spatial=np.maximum(p.spatial - 400, 0)),
+    "bands of zeros": lambda p: p.replace(spectral=p.spectral * 0),
+    "negative bands": lambda p: p.replace(spectral=p.spectral - 600),
+    "PAN against the bands": lambda p: p.replace(spatial=1000 - p.spatial),
+    "ten pixels": lambda p: p.replace(valid=np.arange(p.spatial.size).reshape(p.shape) < 10),
+    "one pixel": lambda p: p.replace(valid=np.arange(p.spatial.size).reshape(p.shape) < 1),
+    "a tiny scene": lambda p: p.crop(Window(0, 0, 4, 8)),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_bad_input_gives_a_defined_result_or_a_sentence(name, case):
+    pair = BAD_INPUT[case](make_pair())
+    assert_defined(lambda: fuse(name, pair))
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_a_constant_pan_is_taken_or_refused_in_words(name):
+    pair = make_pair()
+    constant = pair.replace(spatial=np.full_like(pair.spatial, 400.0))
+    if name in TAKES_A_CONSTANT_PAN:
+        assert np.isfinite(fuse(name, constant)).all()
+        return
+    with pytest.raises(FusionError, match="PAN"):
+        fuse(name, constant)
+
+
+@pytest.mark.parametrize("name", [n for n in CLASSICAL if n != "exp"])
+def test_several_spatial_bands_are_refused(name):
+    pair = make_pair()
+    rgb = pair.replace(spatial=np.concatenate([pair.spatial] * 3))
+    with pytest.raises(BandCountError, match="found 3 bands"):
+        fuse(name, rgb)
+
+
+@pytest.mark.parametrize("name", CLASSICAL)
+def test_the_entry_is_complete(name):
+    entry = METHODS[name]
+    assert entry.id == name == create(name).id
+    assert all((entry.name, entry.citation, entry.reach, entry.statistics, entry.parity))
