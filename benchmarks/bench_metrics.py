@@ -79,7 +79,12 @@ def bench_scene(size: int, threads: int) -> None:
         seconds = []
         for _ in range(3):
             start = time.perf_counter()
-            with open_image(paths[0]) as fused, open_image(paths[1]) as gt:
+            # The cache as `bandweave evaluate` sets it.
+            with (
+                rasterio.Env(GDAL_CACHEMAX=64),
+                open_image(paths[0]) as fused,
+                open_image(paths[1]) as gt,
+            ):
                 scores = score_rr(
                     fused,
                     gt,

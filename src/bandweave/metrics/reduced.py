@@ -85,7 +85,7 @@ def score_rr(
 ) -> Scores:
     """Score a scene of any size; see `evaluate_rr`, whose values it gives.
 
-    Memory holds one tile of about 2²¹ values per image and thread.
+    Memory holds one tile of about 2²⁰ values per image and thread.
     """
     used = find_protocol(protocol) if isinstance(protocol, str) else protocol
     require_kind(used, "rr")

@@ -17,8 +17,9 @@ from bandweave.pair import Mask
 from bandweave.radiometry import Image
 from bandweave.window import Window
 
-# Values per image and tile: 16 MiB in float64. Smaller tiles read more context.
-_VALUES_PER_TILE = 2**21
+# Values per image and tile: 8 MiB in float64. Smaller tiles read more context, larger ones leave
+# the processor's cache (benchmarks/bench_metrics.py).
+_VALUES_PER_TILE = 2**20
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -28,7 +29,7 @@ Result = TypeVar("Result")
 def plan_tiles(region: Window, unit: int, bands: int) -> list[Window]:
     """Cut a region into tiles whose corners lie on multiples of `unit` from its first pixel.
 
-    Tiles hold about 2²¹ values. The last row and column of tiles take a rest below `unit` with
+    Tiles hold about 2²⁰ values. The last row and column of tiles take a rest below `unit` with
     them, so that no tile is smaller than `unit` unless the region is.
     """
     side = max(int((_VALUES_PER_TILE / bands) ** 0.5) // unit, 1) * unit
