@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bandweave.methods.base import Method
+from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.substitution.bdsd import BdsdPc
 from bandweave.methods.substitution.bt_h import BtH
@@ -25,6 +26,7 @@ from toolbox_golden import (
 pytestmark = pytest.mark.golden
 
 METHODS: dict[str, Method] = {
+    "EXP": Interpolation(toolbox=True),
     "BT-H": BtH(toolbox=True),
     "BDSD-PC": BdsdPc(toolbox=True),
     "MTF-GLP-FS": MtfGlpFs(toolbox=True),

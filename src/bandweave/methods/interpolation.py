@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandweave.degrade.sampling import interpolate, interpolation_apron
-from bandweave.methods.base import Local
+from bandweave.degrade.sampling import interpolation_apron
+from bandweave.methods.base import Local, Reach, WholeScene
+from bandweave.methods.convention import SCENE, TOOLBOX, Convention
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
@@ -16,21 +17,21 @@ from bandweave.radiometry import Image
 def upsample(pair: ImagePair) -> Image:
     """Return `ms_up` `(C, H, W)`: the spectral image on the fine grid.
 
-    The 23-tap interpolator at the pair's own phase; the scene's border is mirrored. (The toolbox
-    continues the array periodically instead; only the outer pixels differ.)
+    The 23-tap interpolator at the pair's own phase; the scene's border is mirrored.
     """
-    return interpolate(pair.spectral, pair.ratio, pair.phase, border="symmetric")
+    return SCENE.upsample(pair)
 
 
 @dataclass(frozen=True, slots=True)
 class FittedInterpolation:
     """EXP for one ratio."""
 
-    reach: Local
+    reach: Reach
+    convention: Convention
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return `ms_up`."""
-        return upsample(pair)
+        return self.convention.upsample(pair)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Interpolation:
     IEEE TGRS 40(10), 2300-2312 (the 23-tap filter).
     """
 
+    toolbox: bool = False
+    """Continue the image periodically as the field's MATLAB toolbox does; needs it whole."""
     id: str = "exp"
     precision: type[np.float32 | np.float64] = np.float32
 
@@ -51,6 +54,9 @@ class Interpolation:
         return None
 
     def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedInterpolation:
-        """Settle the apron."""
+        """Settle the reach."""
         del statistics
-        return FittedInterpolation(Local(interpolation_apron(profile.ratio)))
+        if self.toolbox:
+            # The result and one pass of the interpolation, in float64.
+            return FittedInterpolation(WholeScene(8 * 2 * profile.bands), TOOLBOX)
+        return FittedInterpolation(Local(interpolation_apron(profile.ratio)), SCENE)

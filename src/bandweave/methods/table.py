@@ -53,7 +53,7 @@ METHODS: dict[str, MethodEntry] = {
         citation="Aiazzi et al. 2002, IEEE TGRS 40(10), 2300-2312 (23-tap interpolator)",
         reach="local",
         statistics="none",
-        parity="toolbox EXP away from the border (mirrored here, periodic there)",
+        parity="toolbox image to 1e-8 DN in toolbox mode (periodic border); mirrored otherwise",
         ratios="any whole ratio",
         create=Interpolation,
     ),
