@@ -24,11 +24,11 @@ CLASSICAL = [name for name, entry in METHODS.items() if entry.create is not None
 LOCAL = [name for name in CLASSICAL if METHODS[name].reach.startswith("local")]
 
 # Adds something in proportion to P - P_L: a flat PAN changes nothing.
-DETAIL_ONLY = {"exp", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r"}
+DETAIL_ONLY = {"exp", "sfim", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r"}
 # f(a·x) = a·f(x).
 SCALING = set(CLASSICAL)
 # A scene whose PAN is the same everywhere holds nothing to fit or to inject.
-TAKES_A_CONSTANT_PAN = {"exp", "brovey"}
+TAKES_A_CONSTANT_PAN = {"exp", "brovey", "sfim"}
 
 RATIOS = (2, 3, 4)
 

@@ -9,10 +9,13 @@ from bandweave.errors import UnknownMethodError
 from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
+from bandweave.methods.sfim import Sfim
 from bandweave.methods.substitution.bdsd import BdsdPc
 from bandweave.methods.substitution.brovey import Brovey
 from bandweave.methods.substitution.bt_h import BtH
-from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
+from bandweave.methods.substitution.gram_schmidt import GramSchmidt, GramSchmidtAdaptive
+from bandweave.methods.substitution.ihs import Ihs
+from bandweave.methods.substitution.pca import PrincipalComponent
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,50 @@ METHODS: dict[str, MethodEntry] = {
         parity="definition (Gaussian instead of the toolbox's wavelet filter)",
         ratios="any whole ratio",
         create=GramSchmidtAdaptive,
+    ),
+    "gs": MethodEntry(
+        id="gs",
+        name="GS",
+        family="component substitution",
+        citation="Laben and Brower 2000, US patent 6,011,875",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands and the PAN",
+        parity="definition",
+        ratios="any whole ratio",
+        create=GramSchmidt,
+    ),
+    "ihs": MethodEntry(
+        id="ihs",
+        name="IHS",
+        family="component substitution",
+        citation="Tu et al. 2001, Information Fusion 2(3), 177-186",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands and the PAN",
+        parity="definition",
+        ratios="any whole ratio",
+        create=Ihs,
+    ),
+    "pca": MethodEntry(
+        id="pca",
+        name="PCA",
+        family="component substitution",
+        citation="Chavez and Kwarteng 1989, Photogramm. Eng. Remote Sens. 55(3), 339-348",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands and the PAN",
+        parity="definition",
+        ratios="any whole ratio",
+        create=PrincipalComponent,
+    ),
+    "sfim": MethodEntry(
+        id="sfim",
+        name="SFIM",
+        family="multiresolution analysis",
+        citation="Liu 2000, Int. J. Remote Sensing 21(18), 3461-3472",
+        reach="local",
+        statistics="none",
+        parity="definition",
+        ratios="any whole ratio",
+        create=Sfim,
     ),
     "bt_h": MethodEntry(
         id="bt_h",

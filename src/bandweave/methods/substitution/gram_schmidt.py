@@ -1,4 +1,4 @@
-"""GSA: adaptive Gram-Schmidt, the intensity regressed on the degraded PAN."""
+"""Gram-Schmidt: an intensity is replaced by the PAN, each band changed by its share in it."""
 
 from __future__ import annotations
 
@@ -8,48 +8,25 @@ import numpy as np
 
 from bandweave.degrade.observe import observation_apron, observe
 from bandweave.degrade.sampling import interpolation_apron
-from bandweave.errors import NodataError
 from bandweave.methods.base import Local
 from bandweave.methods.interpolation import upsample
 from bandweave.methods.statistics import (
     Features,
     Measurement,
     SceneStatistics,
-    Vector,
     solve_least_squares,
 )
 from bandweave.methods.substitution.brovey import require_pan
+from bandweave.methods.substitution.component import (
+    FittedSubstitution,
+    fine_measurement,
+    substitute,
+)
 from bandweave.pair import ImagePair, PairProfile
-from bandweave.radiometry import Image
 
 # Gain of the Gaussian that brings the PAN to the coarse grid for the regression. It only has to
 # make PAN and bands comparable; 0.15 is the value of the field's comparisons.
 PAN_GAIN = 0.15
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FittedGramSchmidt:
-    """GSA after the regression: F_b = M_b + g_b · (a P + c − Σ_k w_k M_k)."""
-
-    reach: Local
-    weights: Vector
-    """`(C,)`, w: the bands' share in the intensity."""
-    gains: Vector
-    """`(C,)`, g_b = cov(M_b, I) / var(I)."""
-    pan_gain: float
-    """a = std(I) / std(P)."""
-    offset: float
-    """c = mean(I) − w₀ − a · mean(P)."""
-
-    def fuse(self, pair: ImagePair) -> Image:
-        """Add the matched PAN's difference to the intensity, band by band."""
-        ms_up = upsample(pair)
-        kind = ms_up.dtype
-        detail = pair.spatial[0] * kind.type(self.pan_gain) + kind.type(self.offset)
-        detail -= np.tensordot(self.weights.astype(kind), ms_up, axes=1)
-        for band, gain in enumerate(self.gains.astype(kind)):
-            ms_up[band] += gain * detail
-        return ms_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +52,7 @@ class GramSchmidtAdaptive:
         apron = max(interpolation_apron(profile.ratio), observation_apron(profile.ratio))
         return Measurement(_features, apron)
 
-    def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedGramSchmidt:
+    def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedSubstitution:
         """Regress the intensity and derive the gains from the scene's moments.
 
         Raises:
@@ -86,28 +63,42 @@ class GramSchmidtAdaptive:
         assert statistics is not None
         bands = profile.bands
         weights, _ = solve_least_squares(statistics.coarse, bands, list(range(bands)))
-        covariance = statistics.fine.covariance()
-        with_intensity = covariance[:bands, :bands] @ weights
-        intensity_variance = float(weights @ with_intensity)
-        pan_variance = float(covariance[bands, bands])
-        if intensity_variance <= 0 or pan_variance <= 0:
-            raise NodataError(
-                "gsa needs a PAN and bands that vary and are related, but over "
-                f"{statistics.fine.count} valid pixels the variance of the PAN is "
-                f"{pan_variance:.4g} and of the fitted intensity {intensity_variance:.4g}; "
-                "use exp or brovey for this scene, or check the nodata values."
-            )
-        pan_gain = float(np.sqrt(intensity_variance / pan_variance))
-        mean = statistics.fine.mean
-        # The regression's constant w₀ stands in both I and mean(I) and cancels.
-        offset = float(weights @ mean[:bands]) - pan_gain * float(mean[bands])
-        return FittedGramSchmidt(
-            reach=Local(interpolation_apron(profile.ratio)),
-            weights=weights,
-            gains=with_intensity / intensity_variance,
-            pan_gain=pan_gain,
-            offset=offset,
+        return substitute(
+            Local(interpolation_apron(profile.ratio)), statistics.fine, weights, method=self.id
         )
+
+
+@dataclass(frozen=True, slots=True)
+class GramSchmidt:
+    """GS: component substitution with the bands' mean as intensity.
+
+    I = Σ M_b / C; P' = (P − mean P) · std(I) / std(P) + mean(I);
+    F_b = M_b + cov(M_b, I) / var(I) · (P' − I), which is what the Gram-Schmidt transform, the
+    exchange of its first component and the inverse come to.
+
+    Source: C. A. Laben and B. V. Brower, 2000, "Process for enhancing the spatial resolution of
+    multispectral imagery using pan-sharpening", US patent 6,011,875.
+    """
+
+    id: str = "gs"
+    precision: type[np.float32 | np.float64] = np.float32
+
+    def measurement(self, profile: PairProfile) -> Measurement | None:
+        """Sum M and P on the fine grid."""
+        return fine_measurement(profile)
+
+    def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedSubstitution:
+        """Derive the gains from the scene's moments.
+
+        Raises:
+            BandCountError: The spatial image is no PAN.
+            NodataError: The PAN or all bands are constant over the valid pixels.
+        """
+        require_pan(profile, self.id)
+        assert statistics is not None
+        reach = Local(interpolation_apron(profile.ratio))
+        weights = np.full(profile.bands, 1 / profile.bands)
+        return substitute(reach, statistics.fine, weights, method=self.id)
 
 
 def _features(pair: ImagePair) -> Features:

@@ -1,0 +1,87 @@
+"""What component substitution methods share: an intensity, a matched PAN, a gain per band."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandweave.degrade.sampling import interpolation_apron
+from bandweave.errors import NodataError
+from bandweave.methods.base import Local
+from bandweave.methods.interpolation import upsample
+from bandweave.methods.statistics import Features, Measurement, Moments, Vector
+from bandweave.pair import ImagePair, PairProfile
+from bandweave.radiometry import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedSubstitution:
+    """F_b = M_b + g_b · (a P + c − Σ_k w_k M_k), everything settled."""
+
+    reach: Local
+    weights: Vector
+    """`(C,)`, w: the bands' share in the intensity."""
+    gains: Vector
+    """`(C,)`, g."""
+    pan_gain: float
+    """a = std(I) / std(P)."""
+    offset: float
+    """c = mean(I) − a · mean(P)."""
+
+    def fuse(self, pair: ImagePair) -> Image:
+        """Add the matched PAN's difference to the intensity, band by band."""
+        ms_up = upsample(pair)
+        kind = ms_up.dtype
+        detail = pair.spatial[0] * kind.type(self.pan_gain) + kind.type(self.offset)
+        detail -= np.tensordot(self.weights.astype(kind), ms_up, axes=1)
+        for band, gain in enumerate(self.gains.astype(kind)):
+            ms_up[band] += gain * detail
+        return ms_up
+
+
+def fine_measurement(profile: PairProfile) -> Measurement:
+    """Sum M and P on the fine grid: features 0 … C − 1 and C."""
+    return Measurement(_bands_and_pan, interpolation_apron(profile.ratio))
+
+
+def substitute(
+    reach: Local, moments: Moments, weights: Vector, gains: Vector | None = None, *, method: str
+) -> FittedSubstitution:
+    """Match the PAN to the intensity I = Σ w_b M_b by mean and deviation.
+
+    Args:
+        reach: Reach of the interpolation.
+        moments: Of M (C features) and P, in this order.
+        weights: `(C,)`, w. A constant in I would cancel.
+        gains: `(C,)`, what each band takes of P' − I; None for cov(M_b, I) / var(I).
+        method: For the message.
+
+    Raises:
+        NodataError: The PAN or the intensity does not vary.
+    """
+    bands = len(weights)
+    covariance = moments.covariance()
+    with_intensity = covariance[:bands, :bands] @ weights
+    intensity_variance = float(weights @ with_intensity)
+    pan_variance = float(covariance[bands, bands])
+    if intensity_variance <= 0 or pan_variance <= 0:
+        raise NodataError(
+            f"{method} needs a PAN and bands that vary and are related, but over "
+            f"{moments.count} valid pixels the variance of the PAN is "
+            f"{pan_variance:.4g} and of the fitted intensity {intensity_variance:.4g}; "
+            "use exp or brovey for this scene, or check the nodata values."
+        )
+    pan_gain = float(np.sqrt(intensity_variance / pan_variance))
+    offset = float(weights @ moments.mean[:bands]) - pan_gain * float(moments.mean[bands])
+    return FittedSubstitution(
+        reach=reach,
+        weights=weights,
+        gains=with_intensity / intensity_variance if gains is None else gains,
+        pan_gain=pan_gain,
+        offset=offset,
+    )
+
+
+def _bands_and_pan(pair: ImagePair) -> Features:
+    return Features(np.concatenate([upsample(pair), pair.spatial]), pair.spectral[:0])
