@@ -35,8 +35,8 @@ _TOLERANCE = 1e-4
 _LARGEST_RADIUS = 32
 _FREQUENCIES = 128
 
-# Share of a band's kernel that has to lie on valid pixels for the residual to count. Between 0.6
-# and 0.99 the error beside a mask is smallest around 0.8 (docs/consistency.md).
+# Share of a band's kernel that has to lie on valid pixels for the residual to count. Of the shares
+# from 0.6 to 0.99 the error beside a mask is smallest at 0.8 and 0.9 (docs/consistency.md).
 _SEEN = 0.8
 
 
