@@ -10,6 +10,7 @@ from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.substitution.bdsd import BdsdPc
 from bandweave.methods.substitution.bt_h import BtH
+from bandweave.methods.variational.tv import Tv
 from bandweave.metrics import evaluate_fr, evaluate_rr
 from bandweave.pair import ImagePair
 from toolbox_golden import (
@@ -29,6 +30,7 @@ METHODS: dict[str, Method] = {
     "EXP": Interpolation(toolbox=True),
     "BT-H": BtH(toolbox=True),
     "BDSD-PC": BdsdPc(toolbox=True),
+    "TV": Tv(toolbox=True),
     "MTF-GLP-FS": MtfGlpFs(toolbox=True),
     "MTF-GLP-HPM": MtfGlpHpm(toolbox=True),
     "MTF-GLP-HPM-R": MtfGlpHpmR(toolbox=True),
@@ -68,7 +70,10 @@ def test_scores_are_the_toolbox_s(shared, name, scene):
     assert_close(scores.values, expected["fr"], 1e-10)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "TV" else name for name in METHODS],
+)
 def test_scores_of_a_real_pair_are_the_toolbox_s(shared, name):
     pair, gt = real_pair(shared)
     scores = evaluate_rr(fuse(name, pair), gt, ratio=4, full_scale=2047)

@@ -16,6 +16,7 @@ from bandweave.methods.substitution.bt_h import BtH
 from bandweave.methods.substitution.gram_schmidt import GramSchmidt, GramSchmidtAdaptive
 from bandweave.methods.substitution.ihs import Ihs
 from bandweave.methods.substitution.pca import PrincipalComponent
+from bandweave.methods.variational.tv import Tv
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,20 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpHpmR,
+    ),
+    "tv": MethodEntry(
+        id="tv",
+        name="TV",
+        family="variational",
+        citation="Palsson, Sveinsson and Ulfarsson 2013, IEEE GRSL 11(1), 318-322",
+        reach="the whole scene at once",
+        statistics="none",
+        parity=(
+            "toolbox images to 1e-8 DN in toolbox mode, which keeps two defects of its program; "
+            "corrected otherwise"
+        ),
+        ratios="any whole ratio; weights known for six sensors, equal ones otherwise",
+        create=Tv,
     ),
     "u2net": MethodEntry(
         id="u2net",

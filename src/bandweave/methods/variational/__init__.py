@@ -1,0 +1,1 @@
+"""Methods that minimise an objective over the whole scene, one paper each."""
