@@ -20,7 +20,7 @@ BLOCK = 32
 
 _EPSILON = 2.0**-52  # stands for the standard deviation of a flat block, as in the toolboxes
 _LARGEST = 65535  # both images are brought to unsigned 16-bit integers first
-_VALUES_AT_ONCE = 2**17  # of a chunk of blocks, to stay within the cache
+_VALUES_AT_ONCE = 2**18  # of a chunk of blocks, to stay within the cache
 
 
 def q2n(
@@ -149,18 +149,19 @@ def _block_values(f: Array, g: Array) -> Array:
 
 def _hypercomplex(covariance: Array) -> Array:
     """Return the parts `(N, planes)` of the product whose planes have these covariances."""
-    bands = covariance.shape[1]
-    component, sign = _multiplication(_planes(bands))
-    parts = np.zeros((len(covariance), len(component)))
-    for i in range(bands):
-        # Plane i of the reference times plane j of the estimate goes to part i XOR j: one each.
-        parts[:, component[i, :bands]] += covariance[:, i] * sign[i, :bands]
+    count, bands, _ = covariance.shape
+    partner, sign = _multiplication(_planes(bands))
+    signed = np.zeros((count, bands, len(sign)))
+    np.multiply(covariance, sign[:bands, :bands], out=signed[:, :, :bands])
+    # Part k gathers, for every plane i of the reference, its product with plane i XOR k.
+    rows = np.arange(bands)[:, None]
+    parts: Array = signed[:, rows, partner[:bands]].sum(axis=1)
     return parts
 
 
 @cache
 def _multiplication(planes: int) -> tuple[NDArray[np.intp], Array]:
-    """Return part and sign of e_i · e_j* for every i, j, by doubling (Cayley and Dickson).
+    """Return, for e_i · e_j*, the part i XOR j and the sign, by doubling (Cayley and Dickson).
 
     The toolboxes' product of halves is (a, b)·(c, d) = (a·c − d*·b, a*·d* + c·b*).
     """
