@@ -24,7 +24,7 @@ CLASSICAL = [name for name, entry in METHODS.items() if entry.create is not None
 LOCAL = [name for name in CLASSICAL if METHODS[name].reach.startswith("local")]
 
 # Adds something in proportion to P - P_L: a flat PAN changes nothing.
-DETAIL_ONLY = {"exp", "sfim", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r"}
+DETAIL_ONLY = {"exp", "awlp", "sfim", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r"}
 # f(a·x) = a·f(x); the regularisation of TV has a unit.
 SCALING = set(CLASSICAL) - {"tv"}
 # A scene whose PAN is the same everywhere holds nothing to fit or to inject.

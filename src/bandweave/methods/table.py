@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bandweave.errors import UnknownMethodError
+from bandweave.methods.awlp import Awlp
 from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
@@ -115,6 +116,17 @@ METHODS: dict[str, MethodEntry] = {
         parity="definition",
         ratios="any whole ratio",
         create=PrincipalComponent,
+    ),
+    "awlp": MethodEntry(
+        id="awlp",
+        name="AWLP",
+        family="multiresolution analysis",
+        citation="Otazu et al. 2005, IEEE TGRS 43(10), 2376-2385",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands and the PAN",
+        parity="definition",
+        ratios="any whole ratio; wavelet planes by the nearest power of two",
+        create=Awlp,
     ),
     "sfim": MethodEntry(
         id="sfim",

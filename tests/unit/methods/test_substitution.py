@@ -1,4 +1,4 @@
-"""GS, IHS, PCA and SFIM, carried out transform by transform."""
+"""GS, IHS, PCA, AWLP and SFIM, carried out transform by transform."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from bandweave.degrade.sampling import interpolate
+from bandweave.methods.awlp import Awlp, planes
 from bandweave.methods.sfim import Sfim
 from bandweave.methods.substitution.gram_schmidt import GramSchmidt
 from bandweave.methods.substitution.ihs import Ihs
@@ -96,3 +97,27 @@ def test_sfim_divides_by_the_mean_of_five_by_five(pair):
 def test_sfim_keeps_the_bands_where_the_pan_is_black(pair):
     black = pair.replace(spatial=np.zeros_like(pair.spatial))
     assert np.array_equal(fuse(Sfim(), black), bands_up(pair))
+
+
+def test_awlp_adds_wavelet_planes_in_proportion(pair):
+    m = bands_up(pair)
+    intensity = m.mean(axis=0)
+    # Padded once for all levels, as one filter of their product sees the border.
+    wide = np.pad(matched(pair.spatial[0], intensity), 12, mode="edge")
+    added = np.zeros_like(intensity)
+    for level in range(2):
+        # The B3 spline with holes of 2^level - 1 zeros.
+        taps = np.zeros(4 * 2**level + 1)
+        taps[:: 2**level] = np.array([1, 4, 6, 4, 1]) / 16
+        smooth = ndimage.correlate1d(wide, taps, axis=0)
+        smooth = ndimage.correlate1d(smooth, taps, axis=1)
+        added += (wide - smooth)[12:-12, 12:-12]
+        wide = smooth
+    assert intensity.min() > 0.1 * intensity.mean()
+    expected = m + m / intensity * added
+    np.testing.assert_allclose(fuse(Awlp(), pair), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize(("ratio", "expected"), [(2, 1), (3, 2), (4, 2), (6, 3), (8, 3)])
+def test_awlp_takes_the_planes_of_the_nearest_power_of_two(ratio, expected):
+    assert planes(ratio) == expected

@@ -45,25 +45,23 @@ def fine_measurement(profile: PairProfile) -> Measurement:
     return Measurement(_bands_and_pan, interpolation_apron(profile.ratio))
 
 
-def substitute(
-    reach: Local, moments: Moments, weights: Vector, gains: Vector | None = None, *, method: str
-) -> FittedSubstitution:
-    """Match the PAN to the intensity I = Σ w_b M_b by mean and deviation.
+def match_pan(moments: Moments, weights: Vector, *, method: str) -> tuple[float, float]:
+    """Match the PAN to the intensity I = Σ w_b M_b by mean and deviation: P' = a P + c.
 
     Args:
-        reach: Reach of the interpolation.
         moments: Of M (C features) and P, in this order.
         weights: `(C,)`, w. A constant in I would cancel.
-        gains: `(C,)`, what each band takes of P' − I; None for cov(M_b, I) / var(I).
         method: For the message.
+
+    Returns:
+        a = std(I) / std(P) and c = mean(I) − a · mean(P).
 
     Raises:
         NodataError: The PAN or the intensity does not vary.
     """
     bands = len(weights)
     covariance = moments.covariance()
-    with_intensity = covariance[:bands, :bands] @ weights
-    intensity_variance = float(weights @ with_intensity)
+    intensity_variance = float(weights @ covariance[:bands, :bands] @ weights)
     pan_variance = float(covariance[bands, bands])
     if intensity_variance <= 0 or pan_variance <= 0:
         raise NodataError(
@@ -72,15 +70,31 @@ def substitute(
             f"{pan_variance:.4g} and of the fitted intensity {intensity_variance:.4g}; "
             "use exp or brovey for this scene, or check the nodata values."
         )
-    pan_gain = float(np.sqrt(intensity_variance / pan_variance))
-    offset = float(weights @ moments.mean[:bands]) - pan_gain * float(moments.mean[bands])
-    return FittedSubstitution(
-        reach=reach,
-        weights=weights,
-        gains=with_intensity / intensity_variance if gains is None else gains,
-        pan_gain=pan_gain,
-        offset=offset,
-    )
+    gain = float(np.sqrt(intensity_variance / pan_variance))
+    return gain, float(weights @ moments.mean[:bands]) - gain * float(moments.mean[bands])
+
+
+def substitute(
+    reach: Local, moments: Moments, weights: Vector, gains: Vector | None = None, *, method: str
+) -> FittedSubstitution:
+    """Settle a substitution from the moments of M (C features) and P, in this order.
+
+    Args:
+        reach: Reach of the interpolation.
+        moments: Of the scene.
+        weights: `(C,)`, w.
+        gains: `(C,)`, what each band takes of P' − I; None for cov(M_b, I) / var(I).
+        method: For the message.
+
+    Raises:
+        NodataError: The PAN or the intensity does not vary.
+    """
+    pan_gain, offset = match_pan(moments, weights, method=method)
+    if gains is None:
+        bands = len(weights)
+        with_intensity = moments.comoment[:bands, :bands] @ weights
+        gains = with_intensity / (weights @ with_intensity)
+    return FittedSubstitution(reach, weights, gains, pan_gain, offset)
 
 
 def _bands_and_pan(pair: ImagePair) -> Features:

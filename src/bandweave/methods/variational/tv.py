@@ -151,7 +151,7 @@ class Tv:
                 f"tv in toolbox mode needs {_TOOLBOX_PLANES} bands or more, found {profile.bands}; "
                 "leave out the toolbox mode."
             )
-        # float32: at most 13 planes per band are alive at once, and the pair and the result come on top.
+        # float32: at most 13 planes per band are alive at once, besides the pair.
         return FittedTv(WholeScene(4 * 15 * profile.bands), settings, self.toolbox)
 
 
