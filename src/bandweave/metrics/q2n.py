@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ BLOCK = 32
 
 _EPSILON = 2.0**-52  # stands for the standard deviation of a flat block, as in the toolboxes
 _LARGEST = 65535  # both images are brought to unsigned 16-bit integers first
-_VALUES_AT_ONCE = 2**18  # of a chunk of blocks, to stay within the cache
+_VALUES_AT_ONCE = 2**17  # of a chunk of blocks, to stay within the cache
 
 
 def q2n(
@@ -88,8 +89,12 @@ def q2n_map(f: Array, g: Array, *, block: int = BLOCK, shift: int | None = None)
     rows, cols = ((len(index) - block) // step + 1 for index in (rows_of, cols_of))
     chunks = _chunks(rows, cols * max(bands * block**2, _planes(bands) ** 2))
     most = max(stop - first for first, stop in chunks)
-    strip = np.empty((bands, (most - 1) * step + block, len(cols_of)))
-    images = np.empty((2, most, cols, bands, block, block))
+    strip_shape = (bands, (most - 1) * step + block, len(cols_of))
+    blocks_shape = (2, most, cols, bands, block, block)
+    # One block of memory, so that the allocator keeps it from one call to the next.
+    scratch = np.empty(prod(strip_shape) + prod(blocks_shape))
+    strip = scratch[: prod(strip_shape)].reshape(strip_shape)
+    images = scratch[prod(strip_shape) :].reshape(blocks_shape)
     values = np.empty((rows, cols))
     for first, stop in chunks:
         top, n = first * step, stop - first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from bandweave.metrics import (
     evaluate_rr,
     find_protocol,
     score_reprojection,
+    score_rr,
     summarise,
     tiles,
 )
@@ -335,3 +337,35 @@ def test_mean_and_spread_over_images(images):
     other = evaluate_rr(estimate, reference, ratio=4, protocol="dlpan-rr-uncut", metrics=("rmse",))
     with pytest.raises(ValueError, match="one protocol"):
         summarise([ideal, other])
+
+
+class Endless:
+    """A scene that is made up as it is read, and remembers the largest part asked for."""
+
+    bands = 2
+
+    def __init__(self, shape, step):
+        self.shape, self.step, self.largest = shape, step, 0
+
+    def read(self, window, dtype):
+        self.largest = max(self.largest, window.height * window.width * self.bands)
+        rows = np.arange(window.row, window.row_stop)[:, None]
+        cols = np.arange(window.col, window.col_stop)[None, :]
+        band = (rows * 7 + cols * 3) % 101 + 500.0
+        return np.stack([band, 2 * band]).astype(dtype) + self.step, None
+
+
+def test_memory_does_not_grow_with_the_scene():
+    peaks = []
+    for side in (1024, 4096):
+        estimate, reference = Endless((side, side), 3.0), Endless((side, side), 0.0)
+        tracemalloc.start()
+        scores = score_rr(
+            estimate, reference, ratio=4, full_scale=1023, metrics=("rmse", "sam"), threads=1
+        )
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert scores.values["rmse"] == pytest.approx(3.0, abs=1e-9)
+        assert estimate.largest <= 2 * tiles._VALUES_PER_TILE
+    assert peaks[1] < 1.5 * peaks[0]
+    assert peaks[1] < 16 * 8 * tiles._VALUES_PER_TILE
