@@ -114,9 +114,11 @@ def in_batches(
     remaining = iter(items)
     with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
         while batch := list(islice(remaining, workers)):
-            loaded = [item for item in pool.map(load, batch) if item is not None]
-            calls = [job for item in loaded for job in jobs(item)]
+            calls = [
+                job for item in pool.map(load, batch) if item is not None for job in jobs(item)
+            ]
             yield from pool.map(_call, calls)
+            calls.clear()  # the tiles go before the next ones are read
 
 
 def in_order(
