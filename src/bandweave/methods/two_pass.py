@@ -32,7 +32,8 @@ class TwoPass(ABC):
     needs_gains: ClassVar[bool] = False
     """Whether the MTF gains of the bands have to be known."""
     precision: ClassVar[type[np.float32 | np.float64]] = np.float32
-    """Sums are always float64; single precision of a fused pixel is 1e-4 DN of 11 bits."""
+    """Sums are always float64; a fused pixel is a short sum or a quotient that single precision
+    holds to 0.02 DN of 11 bits or better (tests/test_method_contract.py)."""
 
     @property
     def convention(self) -> Convention:
