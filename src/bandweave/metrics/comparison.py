@@ -34,7 +34,7 @@ class Inputs:
     lrms: ImageSource
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FullSums:
     """Block qualities of both sides and the blocks of Q2n; those of two areas add up."""
 

@@ -50,7 +50,7 @@ class Interpolated:
         coarse = window.coarse(self.ratio)
         context = interpolation_apron(self.ratio) // self.ratio
         known, known_valid = _read_around(self.source, coarse.padded(context), dtype)
-        wide = interpolate(known, self.ratio, self.phase, border="circular")
+        wide = interpolate(_cleaned(known, known_valid), self.ratio, self.phase, border="circular")
         apron = context * self.ratio
         pixels = wide[:, apron:-apron, apron:-apron]
         if known_valid is None:
@@ -89,7 +89,8 @@ class Filtered:
         known, known_valid = self.source.read(around, dtype)
         place = window.relative_to(around)
         rows, cols = place.slices
-        pixels = correlate(known, self.kernels, border="replicate")[:, rows, cols]
+        clean = _cleaned(known, known_valid)
+        pixels = correlate(clean, self.kernels, border="replicate")[:, rows, cols]
         if known_valid is None:
             return pixels, None
         missing = _missing(place, known_valid.shape, size // 2)
@@ -124,7 +125,7 @@ class Reduced:
         around = window.padded(reach).intersection(Window.whole(self.shape))
         known, known_valid = self.source.read(around.fine(self.ratio), dtype)
         rows, cols = window.relative_to(around).slices
-        pixels = imresize(known, around.shape)[:, rows, cols]
+        pixels = imresize(_cleaned(known, known_valid), around.shape)[:, rows, cols]
         if known_valid is None:
             return pixels, None
         cells = known_valid.reshape(around.height, self.ratio, around.width, self.ratio)
@@ -135,6 +136,11 @@ class Reduced:
 def mtf_filtered(source: ImageSource, gains: tuple[float, ...], ratio: int) -> Filtered:
     """Return an image blurred by the toolboxes' MTF kernels, not decimated."""
     return Filtered(source, np.stack([mtf_kernel(gain, ratio) for gain in gains]))
+
+
+def _cleaned(image: Image, valid: Mask | None) -> Image:
+    """Return the image with 0 at invalid pixels: filters would spread what is there, NaN too."""
+    return image if valid is None else np.where(valid, image, image.dtype.type(0))
 
 
 def _read_around(

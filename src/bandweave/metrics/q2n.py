@@ -137,13 +137,14 @@ def _block_values(f: Array, g: Array) -> Array:
     var_f = (pixels * np.vecdot(f, f) - sum_f**2) / scale
     var_g = (pixels * np.vecdot(g, g) - sum_g**2) / scale
 
-    std = np.where(var_g > 0, np.sqrt(var_g), _EPSILON)
+    varies = var_g > 0  # blocks beyond 38 pixels may be off by rounding, below zero too
+    std = np.sqrt(np.where(varies, var_g, _EPSILON**2))
     # The toolboxes leave the estimate's scale alone where the reference's mean is exactly zero.
     std_f = np.where(sum_g == 0, 1.0, std)
     covariance /= std[:, :, None] * std_f[:, None, :]
     mean_f = (sum_f - sum_g) / pixels / std_f + 1.0  # the reference's means are all 1
     norm_f = np.sum(mean_f**2, axis=1) + (planes - bands)
-    spread = np.count_nonzero(var_g, axis=1) + np.sum(var_f / std_f**2, axis=1)
+    spread = np.count_nonzero(varies, axis=1) + np.sum(np.maximum(var_f, 0.0) / std_f**2, axis=1)
     luminance = 2.0 * np.sqrt(planes * norm_f) / (planes + norm_f)
 
     quality = np.linalg.norm(_hypercomplex(covariance), axis=1)

@@ -222,8 +222,10 @@ def test_full_resolution_under_a_mask_ignores_what_is_there(inputs):
     valid = np.ones((192, 160), bool)
     valid[100:102, 70] = False
     first = evaluate_fr(fused, pan, lrms, ratio=4, gains=GAINS, valid=valid)
-    spoilt = np.where(valid, fused, 1e4)
-    same(first.values, evaluate_fr(spoilt, pan, lrms, ratio=4, gains=GAINS, valid=valid).values)
+    for other in (1e4, np.nan):
+        spoilt = np.where(valid, fused, other)
+        again = evaluate_fr(spoilt, pan, lrms, ratio=4, gains=GAINS, valid=valid)
+        same(first.values, again.values)
 
 
 def test_full_resolution_without_gains_or_with_flat_blocks(inputs):
@@ -286,6 +288,8 @@ def test_reprojection(inputs, monkeypatch, is_masked):
             )
         }
         same(whole.values, {**expected, "d_rho": d_rho(fused, pan, half_width=2)})
+    if valid is not None:
+        fused = np.where(valid, fused, np.nan)
     small_tiles(monkeypatch, 2**12)
     streamed = evaluate_reprojection(fused, pan, lrms, **options, threads=3)
     same(whole.values, streamed.values)
