@@ -39,7 +39,11 @@ def gather_statistics(
         features = measurement.features(pair)
         core = tile.run.relative_to(tile.read)
         fine, coarse = core.slices, core.coarse(profile.ratio).slices
-        cut = Features(features.fine[(slice(None), *fine)], features.coarse[(slice(None), *coarse)])
+        cut = Features(
+            features.fine[(slice(None), *fine)],
+            features.coarse[(slice(None), *coarse)],
+            features.ranked,
+        )
         return SceneStatistics.of(cut, pair.crop(core))
 
     total: SceneStatistics | None = None

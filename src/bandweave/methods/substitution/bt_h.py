@@ -70,10 +70,6 @@ class BtH(TwoPass):
 
     id: ClassVar[str] = "bt_h"
 
-    def is_at_once(self, profile: PairProfile) -> bool:
-        """Tell whether the scene is fused whole: the streaming pass keeps no percentiles."""
-        return self.toolbox or _has_percentiles(profile)
-
     def features(self, pair: ImagePair, profile: PairProfile) -> Features:
         """Return M and P_L, with percentiles of M for four bands."""
         fine = np.concatenate([self.convention.upsample(pair), self.convention.smooth_pan(pair)])
