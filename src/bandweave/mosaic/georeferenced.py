@@ -174,7 +174,7 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
     facts = {
         "SOFTWARE": f"bandweave {__version__}",
         "METHOD": report.method,
-        "WEIGHTS": report.weights,
+        "WEIGHTS": None if report.weights is None else Path(report.weights).name,
         "WEIGHTS_SHA256": report.weights_sha256,
         "FULL_SCALE": report.full_scale,
         "PAN_SIGMA": report.pan_sigma,
