@@ -32,7 +32,7 @@ class FixedTile:
     apron: int = 0
     """Fine pixels of further context that `prepare` needs, cut off before the tile is run."""
     batch: int = 8
-    """Tiles per call; always filled, so that a pixel never depends on its companions."""
+    """Tiles per call; the result of each is the same whatever else is in the call."""
 
 
 @dataclass(frozen=True, slots=True)

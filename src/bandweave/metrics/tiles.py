@@ -15,6 +15,7 @@ from bandweave.errors import ShapeError
 from bandweave.metrics.images import ImageSource, both_valid
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
+from bandweave.threads import in_order as map_in_order
 from bandweave.window import Window
 
 # Values per image and tile: 8 MiB in float64. Smaller tiles read more context, larger ones leave
@@ -126,10 +127,9 @@ def in_order(
 ) -> Iterator[Result]:
     """Do independent work on items, a few at once, and give what it returns in their order."""
     workers = threads or os.cpu_count() or 1
-    remaining = iter(items)
-    with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
-        while batch := list(islice(remaining, workers)):
-            yield from (result for result in pool.map(work, batch) if result is not None)
+    for _, result in map_in_order(work, items, workers, ahead=workers):
+        if result is not None:
+            yield result
 
 
 def _call(job: Callable[[], Result]) -> Result:
