@@ -39,6 +39,17 @@ def start_from_interpolation(model: U2Net, phase: tuple[float, float]) -> None:
             parameter.zero_()
 
 
+def start_from_base(model: U2Net) -> None:
+    """Make an untrained network return its base: the last convolution becomes zero.
+
+    Args:
+        model: Changed in place; its configuration names a base.
+    """
+    with torch.no_grad():
+        for parameter in model.head[-1].parameters():
+            parameter.zero_()
+
+
 def _quadratic_taps(ratio: int, phase: float) -> Tensor:
     """Return `(ratio, 3)`: weights of coarse samples -1, 0, 1 for each fine row of sample 0.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bandweave.errors import BandCountError, ShapeError
+from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.s2block import S2Block
 from bandweave.methods.nets.u2net_config import U2NetConfig, Variant
 
@@ -19,8 +19,8 @@ from bandweave.methods.nets.u2net_config import U2NetConfig, Variant
 STRIDE = 4
 
 
-class U2Net(nn.Module):
-    """Predict the residual to a learned up-sampling of the spectral image.
+class U2Net(FusionNetwork):
+    """Predict the residual to a learned up-sampling of the spectral image, or to a closed form.
 
     Attention spans the whole input, so a pixel's result belongs to the tile it was computed in:
     run a network at the tile size it was trained for.
@@ -28,12 +28,17 @@ class U2Net(nn.Module):
     Both images are in the unit range; nothing is clamped inside.
     """
 
+    config_type = U2NetConfig
+    stride = STRIDE
+
     def __init__(self, config: U2NetConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: U2NetConfig = config
+        self.base = config.base
         bands, width = config.bands, config.width
         is_single = config.variant is Variant.SINGLE_BRANCH
-        self.upsample = LearnedUpsampling(bands, config.ratio)
+        if config.base is None:
+            self.upsample = LearnedUpsampling(bands, config.ratio)
         if is_single:
             self.joint_input = _conv(bands + config.spatial_bands, width)
         else:
@@ -46,19 +51,22 @@ class U2Net(nn.Module):
         self.up1, self.up2 = Up(2 * width), Up(width)
         self.head = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.01), _conv(width, bands))
 
-    def forward(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
         """Return the fused images `(B, C, H, W)`, unit range, not clamped.
 
         Args:
             spatial: `(B, c, H, W)`, unit range; H and W are multiples of 4.
             spectral: `(B, C, H/ratio, W/ratio)`, unit range.
+            start: `(B, C, H, W)`, unit range: what `config.base` makes of the pair, in place of
+                the learned up-sampling.
 
         Raises:
             BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit the ratio or the network's stride.
+            ShapeError: The sizes do not fit the ratio or the network's stride, or `start` is not
+                given exactly where the configuration names a base.
         """
-        self._check(spatial, spectral)
-        u = self.upsample(spectral)
+        self.check(spatial, spectral, start)
+        u = self.upsample(spectral) if start is None else start
         if self.config.variant is Variant.SINGLE_BRANCH:
             x = self._single_branch(functional.leaky_relu(self.joint_input(_stack(u, spatial))))
         else:
@@ -94,28 +102,6 @@ class U2Net(nn.Module):
         x = self.up2(x, x_1)
         last: Tensor = self.s2blocks[4](x, x)
         return last
-
-    def _check(self, spatial: Tensor, spectral: Tensor) -> None:
-        """Refuse inputs that the layers would refuse less legibly, or not at all."""
-        config = self.config
-        if (spatial.shape[1], spectral.shape[1]) != (config.spatial_bands, config.bands):
-            raise BandCountError(
-                f"This network fuses {config.spatial_bands} spatial and {config.bands} spectral "
-                f"bands, got {spatial.shape[1]} and {spectral.shape[1]}."
-            )
-        height, width = spatial.shape[2:]
-        if height % STRIDE or width % STRIDE:
-            raise ShapeError(
-                f"Rows and columns must be multiples of {STRIDE}, got {height} x {width}: "
-                "cut or fill the image to whole tiles."
-            )
-        expected = (height // config.ratio, width // config.ratio)
-        if tuple(spectral.shape[2:]) != expected:
-            raise ShapeError(
-                f"At ratio {config.ratio} a spatial image of {height} x {width} needs a spectral "
-                f"image of {expected[0]} x {expected[1]}, "
-                f"got {spectral.shape[2]} x {spectral.shape[3]}."
-            )
 
 
 class LearnedUpsampling(nn.Module):

@@ -55,6 +55,9 @@ class U2NetConfig:
     """Factor in (2): √S'/(HW) in the released program, N/√(S'³) in the paper."""
     spatial_factor: Literal["release", "paper"] = "release"
     """Second factor of (3): T^a C_spe in the released program, T^b C_spe in the paper."""
+    base: str | None = None
+    """Closed form (key in METHODS) whose result replaces the learned up-sampling B^U, both as
+    spectral input and as the image that the output is added to; None for the paper's network."""
 
     def __post_init__(self) -> None:
         for name in ("bands", "spatial_bands", "width", "head_width"):
@@ -100,7 +103,8 @@ def parameter_count(config: U2NetConfig) -> int:
     res = 0 if single else sum(9 * d**2 + d // 2 + d for d in config.stage_widths[:4])
     head = 9 * S**2 + S + 9 * S * C + C
     s2 = sum(_s2block_count(d, config.variant) for d in config.stage_widths)
-    return 9 * config.ratio**2 * C**2 + inputs + s2 + down + up + res + head
+    upsampling = 9 * config.ratio**2 * C**2 if config.base is None else 0
+    return upsampling + inputs + s2 + down + up + res + head
 
 
 def published_parameter_count(config: U2NetConfig) -> int:
