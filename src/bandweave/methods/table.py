@@ -17,6 +17,7 @@ from bandweave.methods.substitution.bt_h import BtH
 from bandweave.methods.substitution.gram_schmidt import GramSchmidt, GramSchmidtAdaptive
 from bandweave.methods.substitution.ihs import Ihs
 from bandweave.methods.substitution.pca import PrincipalComponent
+from bandweave.methods.substitution.pracs import Pracs
 from bandweave.methods.variational.tv import Tv
 
 
@@ -116,6 +117,17 @@ METHODS: dict[str, MethodEntry] = {
         parity="definition",
         ratios="any whole ratio",
         create=PrincipalComponent,
+    ),
+    "pracs": MethodEntry(
+        id="pracs",
+        name="PRACS",
+        family="component substitution",
+        citation="Choi, Yu and Kim 2011, IEEE TGRS 49(1), 295-309",
+        reach="local after whole-scene statistics",
+        statistics="moments of the bands and the PAN on both grids",
+        parity="definition",
+        ratios="any whole ratio",
+        create=Pracs,
     ),
     "awlp": MethodEntry(
         id="awlp",

@@ -49,8 +49,7 @@ class GramSchmidtAdaptive:
 
     def measurement(self, profile: PairProfile) -> Measurement | None:
         """Sum M and P on the fine grid, `lrms` and p on the coarse one."""
-        apron = max(interpolation_apron(profile.ratio), observation_apron(profile.ratio))
-        return Measurement(_features, apron)
+        return intensity_measurement(profile)
 
     def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedSubstitution:
         """Regress the intensity and derive the gains from the scene's moments.
@@ -99,6 +98,15 @@ class GramSchmidt:
         reach = Local(interpolation_apron(profile.ratio))
         weights = np.full(profile.bands, 1 / profile.bands)
         return substitute(reach, statistics.fine, weights, method=self.id)
+
+
+def intensity_measurement(profile: PairProfile) -> Measurement:
+    """Sum M and P on the fine grid, `lrms` and the degraded PAN p on the coarse one.
+
+    In this order: features 0 … C − 1 are the bands, C is the PAN.
+    """
+    apron = max(interpolation_apron(profile.ratio), observation_apron(profile.ratio))
+    return Measurement(_features, apron)
 
 
 def _features(pair: ImagePair) -> Features:
