@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from bandweave.methods.nets.u2net_config import (
     published_parameter_count,
 )
 from oracles import released_u2net
+from unit.methods.nets.tester import NetworkTester
 
 SMALL = {"bands": 3, "width": 8, "head_width": 4}
 
@@ -37,6 +39,16 @@ def _inputs(config: U2NetConfig, height: int = 16, width: int = 24, batch: int =
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(20231029)
+
+
+class TestNetwork(NetworkTester):
+    network = "u2net"
+    settings: ClassVar = {"width": 8, "head_width": 4}
+    ratios = (4, 2)
+
+
+class TestNetworkThatStartsFromAClosedForm(TestNetwork):
+    settings: ClassVar = {"width": 8, "head_width": 4, "base": "bt_h"}
 
 
 class TestParameterCount:

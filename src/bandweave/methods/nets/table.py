@@ -1,0 +1,126 @@
+"""NETWORKS: every network by name, found late, so that listing them loads no torch.
+
+A line here makes a network a method: `fuse`, `train`, `weights` and `export` know it from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_jsonable_python
+
+from bandweave.errors import CheckpointMismatchError, UnknownNameError
+
+if TYPE_CHECKING:
+    from bandweave.methods.nets.network import FusionNetwork, NetworkConfig
+
+Task = Literal["pansharpening", "hyperspectral super-resolution", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkEntry:
+    """What the table says of a network without loading it."""
+
+    name: str
+    """Display name."""
+    task: Task
+    """What its paper uses it for."""
+    citation: str
+    parity: str
+    """What it was shown to equal, and how exactly."""
+    ratios: str
+    """Ratios its layers allow."""
+    has_fixed_tile: bool
+    """Whether a result belongs to the tile it was computed in (attention, global pooling)."""
+    module: str
+    """File in this folder, without ending."""
+    network: str
+    """Class in that file."""
+
+    def load(self) -> type[FusionNetwork]:
+        """Import the class; loads torch."""
+        network: type[FusionNetwork] = getattr(
+            import_module(f"bandweave.methods.nets.{self.module}"), self.network
+        )
+        return network
+
+    def configure(self, settings: Mapping[str, Any], *, source: str) -> NetworkConfig:
+        """Check settings against the network's own configuration.
+
+        Args:
+            settings: Field -> value, as JSON has them.
+            source: What the error message calls them.
+
+        Raises:
+            CheckpointMismatchError: A key is unknown or missing, or a value impossible.
+        """
+        config_type = self.load().config_type
+        known = [field.name for field in fields(config_type)]
+        unknown = sorted(settings.keys() - set(known))
+        if unknown:
+            raise CheckpointMismatchError(
+                f"{source} gives {self.name} a setting {unknown[0]!r} that it does not have; "
+                f"it has {', '.join(known)}."
+            )
+        try:
+            config: NetworkConfig = TypeAdapter(config_type).validate_python(dict(settings))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise CheckpointMismatchError(
+                f"{source} gives {self.name} impossible settings: "
+                f"{where + ': ' if where else ''}{first['msg']}."
+            ) from error
+        return config
+
+    def build(self, settings: Mapping[str, Any], *, source: str) -> FusionNetwork:
+        """Make an untrained network of these settings.
+
+        Raises:
+            CheckpointMismatchError: As `configure`.
+        """
+        return self.load()(self.configure(settings, source=source))
+
+
+NETWORKS: dict[str, NetworkEntry] = {
+    "u2net": NetworkEntry(
+        name="U2Net",
+        task="both",
+        citation="Peng, Guo, Wu and Deng 2023, ACM MM, doi 10.1145/3581783.3612084",
+        parity="released network block by block in float32",
+        ratios="4 (2 with weights trained for it)",
+        has_fixed_tile=True,
+        module="u2net",
+        network="U2Net",
+    ),
+}
+"""Id -> network. The id is also the key in METHODS and the `architecture` of weight cards."""
+
+
+def find_network(name: str) -> NetworkEntry:
+    """Return a network's entry by id.
+
+    Raises:
+        UnknownNameError: No such network; the message lists the valid names.
+    """
+    if name not in NETWORKS:
+        raise UnknownNameError(
+            f"There is no network {name!r}; known networks are {', '.join(NETWORKS)}."
+        )
+    return NETWORKS[name]
+
+
+def settings_of(config: NetworkConfig) -> dict[str, Any]:
+    """Write a network's configuration as JSON has it: the inverse of `NetworkEntry.configure`.
+
+    Example:
+        >>> from bandweave.methods.nets.u2net_config import U2NetConfig
+        >>> settings_of(U2NetConfig(bands=8))["variant"]
+        'full'
+    """
+    settings: dict[str, Any] = to_jsonable_python(asdict(config))  # type: ignore[call-overload]
+    return settings

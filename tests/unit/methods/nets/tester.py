@@ -1,0 +1,139 @@
+"""What every network must do, inherited by each network's own test class.
+
+    class TestPnn(NetworkTester):
+        network = "pnn"
+
+brings all of it. A network states only what differs: its band counts, small widths that keep the
+tests quick, parameters that rightly receive no gradient.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+
+from bandweave.errors import BandCountError, CheckpointMismatchError, ShapeError
+from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.table import NETWORKS, settings_of
+
+
+class NetworkTester:
+    """Tests of one entry of NETWORKS."""
+
+    network: ClassVar[str]
+    """Key in NETWORKS."""
+    settings: ClassVar[dict[str, Any]] = {}
+    """Fields of the configuration besides bands, spatial bands and ratio; small widths."""
+    spatial_bands: ClassVar[int] = 1
+    ratios: ClassVar[tuple[int, ...]] = (4,)
+    """Ratios that the structure allows; the first is used where one is enough."""
+    without_gradient: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that a loss on the result does not reach, by their names."""
+
+    @pytest.fixture(autouse=True)
+    def _seed(self) -> None:
+        torch.manual_seed(20231029)
+
+    def build(self, bands: int = 4, ratio: int | None = None) -> FusionNetwork:
+        """Make the network at its own initialisation."""
+        settings = {
+            "bands": bands,
+            "spatial_bands": self.spatial_bands,
+            "ratio": ratio or self.ratios[0],
+            **self.settings,
+        }
+        return NETWORKS[self.network].build(settings, source="The test")
+
+    def inputs(
+        self, model: FusionNetwork, size: tuple[int, int] | None = None, batch: int = 2
+    ) -> list[Tensor]:
+        """Make random images of the unit range, `start` included where the network takes one."""
+        config = model.config
+        unit = torch.lcm(torch.tensor(config.ratio), torch.tensor(model.stride)).item()
+        height, width = size or (5 * int(unit), 3 * int(unit))
+        images = [
+            torch.rand(batch, config.spatial_bands, height, width),
+            torch.rand(batch, config.bands, height // config.ratio, width // config.ratio),
+        ]
+        if model.base is not None:
+            images.append(torch.rand(batch, config.bands, height, width))
+        return images
+
+    def test_the_table_tells_the_truth(self) -> None:
+        entry, model = NETWORKS[self.network], self.build()
+        assert type(model).__name__ == entry.network
+        assert (model.receptive_radius is None) == entry.has_fixed_tile
+        assert all((entry.name, entry.citation, entry.parity, entry.ratios))
+
+    def test_settings_come_back(self) -> None:
+        entry, model = NETWORKS[self.network], self.build()
+        settings = settings_of(model.config)
+        assert entry.configure(settings, source="The test") == model.config
+        assert all(settings[name] == value for name, value in self.settings.items())
+        with pytest.raises(CheckpointMismatchError, match="a setting 'colour' that it does not"):
+            entry.configure(settings | {"colour": 1}, source="The test")
+
+    @pytest.mark.parametrize("bands", [4, 8, 31])
+    def test_any_number_of_bands(self, bands) -> None:
+        model = self.build(bands).eval()
+        images = self.inputs(model, batch=1)
+        with torch.no_grad():
+            fused = model(*images)
+        assert fused.shape == (1, bands, *images[0].shape[2:])
+        assert torch.isfinite(fused).all()
+
+    def test_every_ratio_that_is_promised(self) -> None:
+        for ratio in self.ratios:
+            model = self.build(ratio=ratio).eval()
+            images = self.inputs(model, batch=1)
+            with torch.no_grad():
+                assert model(*images).shape == (1, 4, *images[0].shape[2:]), ratio
+
+    def test_every_parameter_gets_a_finite_gradient(self) -> None:
+        model = self.build()
+        fused = model(*self.inputs(model))
+        (fused * torch.rand_like(fused)).sum().backward()
+        for name, parameter in model.named_parameters():
+            if name in self.without_gradient:
+                continue
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+            assert parameter.grad.abs().max() > 0, name
+
+    def test_parameters_listed_without_gradient_have_none(self) -> None:
+        model = self.build()
+        model(*self.inputs(model)).sum().backward()
+        parameters = dict(model.named_parameters())
+        for name in self.without_gradient:
+            gradient = parameters[name].grad
+            assert gradient is None or not gradient.any(), name
+
+    def test_a_pair_does_not_know_its_companions(self) -> None:
+        """In float64, where only rounding could tell batches apart."""
+        model = self.build().double().eval()
+        images = [image.double() for image in self.inputs(model, batch=3)]
+        with torch.no_grad():
+            together = model(*images)
+            alone = model(*(image[1:2] for image in images))
+        torch.testing.assert_close(together[1:2], alone, rtol=0, atol=1e-11)
+
+    def test_inputs_are_left_alone(self) -> None:
+        model = self.build().eval()
+        images = self.inputs(model)
+        before = [image.clone() for image in images]
+        with torch.no_grad():
+            model(*images)
+        assert all(torch.equal(image, copy) for image, copy in zip(images, before, strict=True))
+
+    def test_impossible_inputs_are_refused_in_words(self) -> None:
+        model = self.build()
+        spatial, spectral, *start = self.inputs(model)
+        with pytest.raises(BandCountError, match="This network fuses"):
+            model(torch.cat((spatial, spatial), dim=1), spectral, *start)
+        with pytest.raises(ShapeError, match="needs a spectral image of"):
+            model(spatial, torch.cat((spectral, spectral), dim=2), *start)
+        with pytest.raises(ShapeError, match=r"to start from|starts from"):
+            model(spatial, spectral, None if start else torch.rand_like(spatial))
