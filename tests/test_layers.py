@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "methods": VALUES | {"degrade"},
     "metrics": VALUES | {"raster", "degrade", "datasets"},
     "mosaic": VALUES | {"raster", "degrade", "datasets", "methods"},
+    "train": VALUES | {"raster", "degrade", "datasets", "methods", "metrics", "mosaic"},
     "report": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics"},
     "cli": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics", "report"},
     "__main__": {"cli"},

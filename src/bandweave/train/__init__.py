@@ -1,0 +1,1 @@
+"""Make weights: data, loop, runs that go on after any interruption, presets."""

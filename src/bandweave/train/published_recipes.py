@@ -1,0 +1,159 @@
+"""PUBLISHED_RECIPES: the settings that the baselines' authors or programs state, as plain data.
+
+Networks see DN / full scale in patches of 64 x 64 PAN pixels; patches are shuffled and not
+augmented, and the last incomplete batch of an epoch is dropped. Where the toolbox program departs
+from the settings that its model files state, the stated ones are given here, and the departure is
+among the remarks. The program's penalty 1e-5 · ½Σ‖w‖² is left out everywhere: it has no gradient.
+
+Losses, with d = fused - gt and means over all elements:
+
+* `l1`: mean |d|; `mse`: mean d²; `mse_sum`: `loss_factor` · Σ d² over a batch.
+* `bdpn`: λ · Ch(half, gt↓2) + (1 - λ) · Ch(full, gt), where Ch = mean √(d² + 1e-6), gt↓2 are
+  rows and columns 0, 2, 4, ... of gt, and λ = 1 - 0.05 · ⌊epoch / 5⌋ with epochs counted from 1,
+  but not below 0. `BDPN.pyramid` returns full and half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Loss = Literal["l1", "mse", "mse_sum", "bdpn"]
+Optimiser = Literal["sgd", "adam", "adamw"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDecay:
+    """The learning rate is multiplied by `factor` after every `epochs` epochs."""
+
+    epochs: int
+    factor: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRecipe:
+    """How a baseline was trained."""
+
+    architecture: str
+    """Key in NETWORKS."""
+    config: Mapping[str, int]
+    """Keywords of the network's configuration; what is absent keeps its default."""
+    loss: Loss
+    """Name, see the module's docstring."""
+    loss_factor: float = 1.0
+    optimiser: Optimiser
+    momentum: float = 0.0
+    """Of `sgd`; the Adam family keeps betas of 0.9 and 0.999."""
+    learning_rate: float
+    """At the start."""
+    weight_decay: float = 0.0
+    """As the optimiser of this name defines it."""
+    schedule: StepDecay | None = None
+    """None for a constant learning rate."""
+    batch: int
+    epochs: int
+    clip: float | None = None
+    """Largest L2 norm of the gradient of all parameters together, or None."""
+    border: int = 0
+    """Fine pixels per side of a patch that the loss leaves out."""
+    remarks: str = ""
+    """Departures between paper and program, and what to do instead where the settings look off."""
+    citation: str
+
+
+# The total norm at which the toolbox's trainer clips, for every network.
+_TOOLBOX_CLIP = 10.0
+_WV3 = {"bands": 8}
+
+PUBLISHED_RECIPES: dict[str, PublishedRecipe] = {
+    "pnn-wv3": PublishedRecipe(
+        architecture="pnn",
+        config=_WV3,
+        loss="mse",
+        optimiser="sgd",
+        momentum=0.9,
+        # 1e-4 · 17² · bands
+        learning_rate=0.2312,
+        batch=64,
+        epochs=12_000,
+        clip=_TOOLBOX_CLIP,
+        border=8,
+        remarks=(
+            "One learning rate for all layers: the tenth of it that the paper gives the last layer "
+            "is built by the program but not used. A rate this high is fragile; Adam with 1e-3 is "
+            "the safer choice."
+        ),
+        citation="Masi, Cozzolino, Verdoliva and Scarpa 2016, Remote Sensing 8(7), 594",
+    ),
+    "pannet-wv3": PublishedRecipe(
+        architecture="pannet",
+        config=_WV3,
+        loss="mse",
+        optimiser="adam",
+        learning_rate=1e-3,
+        batch=32,
+        epochs=450,
+        clip=_TOOLBOX_CLIP,
+        citation="Yang, Fu, Hu, Huang, Ding and Paisley 2017, ICCV, 1753-1761",
+    ),
+    "msdcnn-wv3": PublishedRecipe(
+        architecture="msdcnn",
+        config=_WV3,
+        loss="mse",
+        optimiser="adam",
+        learning_rate=1e-6,
+        weight_decay=1e-5,
+        schedule=StepDecay(epochs=40, factor=0.5),
+        batch=64,
+        epochs=500,
+        clip=_TOOLBOX_CLIP,
+        remarks=(
+            "The learning rate of the option file looks like a slip; 1e-4 is the sensible one. The "
+            "trainer replaces the factor 0.5 by 0.1."
+        ),
+        citation="Wei, Yuan, Meng, Shen, Zhang and Ng 2017, IGARSS, 3413-3416",
+    ),
+    "dicnn-wv3": PublishedRecipe(
+        architecture="dicnn",
+        config=_WV3,
+        loss="mse",
+        optimiser="adam",
+        learning_rate=2e-4,
+        schedule=StepDecay(epochs=1500, factor=0.5),
+        batch=64,
+        epochs=5000,
+        clip=_TOOLBOX_CLIP,
+        remarks="The trainer replaces the factor 0.5 by 0.1.",
+        citation="He et al. 2019, IEEE JSTARS 12(4), 1188-1204",
+    ),
+    "fusionnet-wv3": PublishedRecipe(
+        architecture="fusionnet",
+        config=_WV3,
+        loss="mse",
+        optimiser="adam",
+        learning_rate=3e-4,
+        batch=32,
+        epochs=400,
+        clip=_TOOLBOX_CLIP,
+        citation="Deng, Vivone, Jin and Chanussot 2021, IEEE TGRS 59(8), 6995-7010",
+    ),
+    "bdpn-wv3": PublishedRecipe(
+        architecture="bdpn",
+        config=_WV3,
+        loss="bdpn",
+        optimiser="adam",
+        learning_rate=1e-4,
+        weight_decay=1e-5,
+        schedule=StepDecay(epochs=100, factor=0.8),
+        batch=8,
+        epochs=1000,
+        clip=_TOOLBOX_CLIP,
+        remarks=(
+            "Loss of the authors' own script; the toolbox build takes `mse` of the full size only, "
+            "and its trainer replaces the factor 0.8 by 0.1."
+        ),
+        citation="Zhang, Liu, Sun and Ou 2019, IEEE TGRS 57(8), 5549-5563",
+    ),
+}
+"""Preset -> settings; `<network>-<sensor>`."""
