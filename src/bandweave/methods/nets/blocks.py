@@ -37,6 +37,20 @@ def residual_block(width: int, activation: nn.Module) -> Residual:
     return Residual(same_conv(width, width), activation, same_conv(width, width))
 
 
+def residual_trunk(channels_in: int, width: int, blocks: int, channels_out: int) -> nn.Sequential:
+    """Return the 3x3 network that PanNet introduced and FusionNet keeps.
+
+    A convolution with ReLU, `blocks` residual blocks with a ReLU inside, and a last convolution;
+    2 · blocks + 2 convolutions in all.
+    """
+    return nn.Sequential(
+        same_conv(channels_in, width),
+        nn.ReLU(),
+        *(residual_block(width, nn.ReLU()) for _ in range(blocks)),
+        same_conv(width, channels_out),
+    )
+
+
 def high_pass(image: Tensor) -> Tensor:
     """Return `image` minus its 5x5 box mean, band by band.
 

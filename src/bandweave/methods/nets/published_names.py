@@ -58,7 +58,40 @@ class PublishedNames:
         return self.layers[layer] + parameter
 
 
-PUBLISHED: dict[str, PublishedNames] = {}
+_CHAIN = {"conv1": "layers.0", "conv2": "layers.2", "conv3": "layers.4"}
+_TRUNK = (
+    {"conv1": "trunk.0", "conv3": "trunk.6"}
+    | {f"res{n}.conv20": f"trunk.{n + 1}.layers.0" for n in range(1, 5)}
+    | {f"res{n}.conv21": f"trunk.{n + 1}.layers.2" for n in range(1, 5)}
+)
+
+PUBLISHED: dict[str, PublishedNames] = {
+    "pnn": PublishedNames(_CHAIN),
+    "pannet": PublishedNames(_TRUNK | {"deconv": "up"}, unused=("backbone.*",)),
+    "msdcnn": PublishedNames(
+        {"conv1": "deep.0", "conv3": "deep.4", "conv5": "deep.8"}
+        | {f"conv2_{k + 1}": f"deep.2.layers.0.branches.{k}" for k in range(3)}
+        | {f"conv4_{k + 1}": f"deep.6.layers.0.branches.{k}" for k in range(3)}
+        | {f"shallow{k + 1}": f"shallow.{2 * k}" for k in range(3)}
+    ),
+    "dicnn": PublishedNames(_CHAIN),
+    "fusionnet": PublishedNames(_TRUNK, unused=("backbone.*",)),
+    "bdpn": PublishedNames(
+        {
+            "conv1": "features",
+            "conv3": "details",
+            "conv4": "up_to_half.0",
+            "conv5": "up_to_full.0",
+        }
+        | {
+            f"{theirs}{n + 1}.{layer}": f"{ours}.layers.{n}.layers.{index}"
+            for theirs, ours in (("res", "fine_blocks"), ("rres", "half_blocks"))
+            for n in range(10)
+            for index, layer in enumerate(("conv20", "prelu", "conv21"))
+        },
+        unused=("backbone.*", "backbone2.*", "prelu.*"),
+    ),
+}
 """Key in NETWORKS -> names."""
 
 

@@ -1,0 +1,107 @@
+"""BDPN: details of the PAN at two scales are added while the bands are enlarged twice by two.
+
+Y. Zhang, C. Liu, M. Sun, Y. Ou (2019): "Pan-sharpening using an efficient bidirectional pyramid
+network", IEEE TGRS 57(8), 5549-5563. The published program also creates one activation that it
+never uses; our class does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bandweave.methods.nets.architecture import Architecture
+from bandweave.methods.nets.blocks import (
+    Residual,
+    residual_block,
+    same_conv,
+    start_truncated_normal,
+)
+from bandweave.methods.nets.network import FusionNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BdpnConfig(Architecture):
+    """Architecture of a BDPN; the defaults are those of the published program.
+
+    Raises:
+        ValueError: A number is below 1, or the ratio is not 4.
+    """
+
+    width: int = 64
+    """Channels of the details."""
+    blocks: int = 10
+    """Residual blocks of each of the two levels."""
+
+    def __post_init__(self) -> None:
+        Architecture.__post_init__(self)
+        if self.ratio != 4:
+            raise ValueError(f"BDPN enlarges twice by 2, so its ratio is 4, got {self.ratio}.")
+
+
+class BDPN(FusionNetwork):
+    """A pyramid down for the PAN's details and a pyramid up for the bands.
+
+    * p₁ = f + R₁(f) with f = conv(spatial), and p₂ = q + R₂(q) with q = maxpool 2x2(p₁); R₁ and R₂
+      are chains of residual blocks.
+    * half = up₁(spectral) + D(p₂) and fused = up₂(half) + D(p₁); D is one convolution for both
+      levels, up a convolution with pixel shuffle by 2.
+
+    Both images are in the unit range; nothing is clamped. Untrained, twenty residual blocks add up
+    to results of the order of 10⁴.
+    """
+
+    config_type = BdpnConfig
+    stride = 4
+
+    def __init__(self, config: BdpnConfig) -> None:
+        super().__init__()
+        self.config: BdpnConfig = config
+        bands, width, blocks = config.bands, config.width, config.blocks
+        # In half pixels: the blocks of the second level, D and up₂. A half pixel starts up to one
+        # fine pixel aside. In fine pixels: the first convolution and the blocks of level one.
+        self.receptive_radius = 2 * (2 * blocks + 2) + 1 + (1 + 2 * blocks)
+        self.features = same_conv(config.spatial_bands, width)
+        self.fine_blocks, self.half_blocks = (
+            Residual(*(residual_block(width, nn.PReLU(init=0.2)) for _ in range(blocks)))
+            for _ in range(2)
+        )
+        self.details = same_conv(width, bands)
+        self.up_to_half, self.up_to_full = (
+            nn.Sequential(same_conv(bands, 4 * bands), nn.PixelShuffle(2)) for _ in range(2)
+        )
+        # As the published program draws them.
+        start_truncated_normal(self, variance=2.6)
+
+    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
+        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
+
+        Args:
+            spatial: `(B, c, H, W)`, unit range; H and W are multiples of 4.
+            spectral: `(B, C, H/4, W/4)`, unit range.
+            start: None; the network enlarges the bands itself.
+
+        Raises:
+            BandCountError: The band counts are not those of the configuration.
+            ShapeError: The sizes do not fit each other or the stride, or `start` is given.
+        """
+        self.check(spatial, spectral, start)
+        return self.pyramid(spatial, spectral)[0]
+
+    def pyramid(self, spatial: Tensor, spectral: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both levels, as the published loss compares both.
+
+        Args:
+            spatial: `(B, c, H, W)`, unit range; H and W are multiples of 4.
+            spectral: `(B, C, H/4, W/4)`, unit range.
+
+        Returns:
+            The fused images `(B, C, H, W)` and the level before `(B, C, H/2, W/2)`.
+        """
+        fine = self.fine_blocks(self.features(spatial))
+        half_details = self.details(self.half_blocks(functional.max_pool2d(fine, 2)))
+        half: Tensor = self.up_to_half(spectral) + half_details
+        fused: Tensor = self.up_to_full(half) + self.details(fine)
+        return fused, half
