@@ -60,6 +60,10 @@ class FileFormatError(FusionError, ValueError):
     """A file could not be read as what it should be."""
 
 
+class ProductError(FusionError, ValueError):
+    """A delivery is incomplete, contradicts itself, or is none that is known."""
+
+
 class OutputExistsError(FusionError, FileExistsError):
     """The output exists and --overwrite was not given."""
 
