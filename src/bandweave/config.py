@@ -72,6 +72,11 @@ class FuseConfig(RunConfig):
     """Variance of the noise in the MS over that of the error in the result; 0 for exactness."""
     mtf_gain: tuple[float, ...] | None = None
     """MTF of the MS at its Nyquist frequency, per band or one for all, over the sensor's."""
+    uncovered: Literal["pass", "fuse", "refuse"] = "pass"
+    """Bands far from the PAN's wavelengths: interpolate them, fuse them too, or stop (classical
+    methods)."""
+    convention: Literal["scene", "toolbox"] = "scene"
+    """Classical methods as scenes need them, or equal to the MATLAB toolbox (parity)."""
     tiling: Literal["blend", "official"] = "blend"
     """Overlapped and blended tiles, or the released program's cut tiles (parity)."""
     bands: tuple[int, ...] | None = None

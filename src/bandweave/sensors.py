@@ -15,6 +15,13 @@ from typing import Any
 from bandweave.errors import UnknownSensorError
 
 
+FAR_FROM_PAN = 100.0
+"""Nanometres beyond the PAN's limits from which a band's detail is not the PAN's any more.
+
+Measured: docs/decisions/0009 (WorldView's NIR2, 60 nm beyond, gains; thermal bands lose).
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Band:
     """One spectral band."""
@@ -95,6 +102,26 @@ class Sensor:
             for band in self.bands
             if band.limits is not None and band.limits[0] < high and band.limits[1] > low
         )
+
+    def gap_to_pan(self, band: Band) -> float | None:
+        """Return the nanometres between a band and the PAN, 0 where they meet, None if unknown."""
+        if self.pan_limits is None or band.limits is None:
+            return None
+        return max(self.pan_limits[0] - band.limits[1], band.limits[0] - self.pan_limits[1], 0.0)
+
+    def bands_named(self, count: int, names: tuple[str, ...] | None) -> tuple[Band, ...] | None:
+        """Return what is known of an image's bands: by their number, else by name, else None.
+
+        Args:
+            count: Bands of the image.
+            names: Their names in its file, or None.
+        """
+        if len(self.bands) == count:
+            return self.bands
+        known = {band.name: band for band in self.bands}
+        found = [known.get(name.strip().lower()) for name in names or ()]
+        named = tuple(band for band in found if band is not None)
+        return named if len(named) == count else None
 
     def mtf_gains(self, bands: int) -> tuple[float, ...] | None:
         """Return one MTF gain per band for an image of `bands` bands, or None where unknown."""

@@ -66,7 +66,7 @@ def test_numbers_are_possible(key):
     for band in (*sensor.bands, *sensor.spatial_bands):
         assert band.name == band.name.lower()
         assert band.mtf_gain is None or 0 < band.mtf_gain < 1
-        assert band.wavelength is None or 300 < band.wavelength < 3000
+        assert band.wavelength is None or 300 < band.wavelength < 15_000  # thermal bands
         if band.limits and band.wavelength:
             assert band.limits[0] < band.wavelength < band.limits[1]
     if sensor.ratio and sensor.gsd and sensor.pan_gsd:
@@ -116,6 +116,23 @@ def test_none_takes_any_number_of_bands():
 def test_unknown_gains_are_none_and_not_guessed():
     assert find_sensor("pleiades").mtf_gains(4) is None
     assert find_sensor("wv3").mtf_gains(4) is None
+
+
+def test_gap_to_the_pan():
+    sensor = find_sensor("wv2")
+    assert sensor.gap_to_pan(sensor.bands[0]) == 0  # coastal ends where the PAN begins
+    assert sensor.gap_to_pan(sensor.bands[6]) == 0
+    assert sensor.gap_to_pan(sensor.bands[7]) == 60
+    assert find_sensor("landsat8").gap_to_pan(find_sensor("landsat8").bands[0]) == 50
+    assert find_sensor("sentinel2").gap_to_pan(find_sensor("sentinel2").bands[0]) is None
+
+
+def test_bands_are_told_by_number_or_by_name():
+    sensor = find_sensor("landsat8")
+    assert sensor.bands_named(7, ("anything",) * 7) == sensor.bands
+    assert sensor.bands_named(2, ("Red ", "coastal")) == (sensor.bands[3], sensor.bands[0])
+    assert sensor.bands_named(2, ("red", "band 2")) is None
+    assert sensor.bands_named(2, None) is None
 
 
 def test_pan_coverage():

@@ -97,6 +97,18 @@ def _list_of(kind: type, example: str) -> Any:
     callback=_word_or_numbers(("auto", "off"), "SIGMA"),
     help="Match the PAN to the weights (learned methods).",
 )
+@click.option(
+    "--uncovered",
+    type=click.Choice(["pass", "fuse", "refuse"]),
+    default="pass",
+    help="Bands far from the PAN's wavelengths: interpolated, fused too, or refused.",
+)
+@click.option(
+    "--convention",
+    type=click.Choice(["scene", "toolbox"]),
+    default="scene",
+    help="Classical methods as scenes need them, or as the MATLAB toolbox has them.",
+)
 @click.option("--tiling", type=click.Choice(["blend", "official"]), default="blend")
 @click.option(
     "--consistent/--no-consistent",

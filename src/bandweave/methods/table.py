@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
 
 from bandweave.errors import UnknownMethodError
 from bandweave.methods.awlp import Awlp
 from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
+from bandweave.methods.local_regression import LocalRegression
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.sfim import Sfim
 from bandweave.methods.substitution.bdsd import BdsdPc
@@ -41,6 +45,8 @@ class MethodEntry:
     """Ratios the mathematics allows."""
     create: Callable[[], Method] | None
     """Constructor with the defaults; None where weights are needed (learned methods)."""
+    create_toolbox: Callable[[], Method] | None = None
+    """Constructor of what equals the MATLAB toolbox; None where there is no such mode."""
 
     @property
     def is_learned(self) -> bool:
@@ -62,6 +68,7 @@ METHODS: dict[str, MethodEntry] = {
         parity="toolbox image to 1e-8 DN in toolbox mode (periodic border); mirrored otherwise",
         ratios="any whole ratio",
         create=Interpolation,
+        create_toolbox=partial(Interpolation, toolbox=True, precision=np.float64),
     ),
     "brovey": MethodEntry(
         id="brovey",
@@ -161,6 +168,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio",
         create=BtH,
+        create_toolbox=partial(BtH, toolbox=True),
     ),
     "bdsd_pc": MethodEntry(
         id="bdsd_pc",
@@ -172,6 +180,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=_TOOLBOX_IMAGES,
         ratios="any whole ratio; MTF gains needed",
         create=BdsdPc,
+        create_toolbox=partial(BdsdPc, toolbox=True),
     ),
     "mtf_glp_fs": MethodEntry(
         id="mtf_glp_fs",
@@ -183,6 +192,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=_TOOLBOX_IMAGES,
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpFs,
+        create_toolbox=partial(MtfGlpFs, toolbox=True),
     ),
     "mtf_glp_hpm": MethodEntry(
         id="mtf_glp_hpm",
@@ -194,6 +204,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpHpm,
+        create_toolbox=partial(MtfGlpHpm, toolbox=True),
     ),
     "mtf_glp_hpm_r": MethodEntry(
         id="mtf_glp_hpm_r",
@@ -205,6 +216,18 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpHpmR,
+        create_toolbox=partial(MtfGlpHpmR, toolbox=True),
+    ),
+    "local_regression": MethodEntry(
+        id="local_regression",
+        name="local regression",
+        family="local regression",
+        citation="after He, Sun and Tang 2013, IEEE TPAMI 35(6), 1397-1409",
+        reach="local",
+        statistics="largest value of the sharp image where the full scale is not known",
+        parity="definition",
+        ratios="any whole ratio; point spread or MTF gains needed; any number of sharp bands",
+        create=LocalRegression,
     ),
     "tv": MethodEntry(
         id="tv",
@@ -219,6 +242,7 @@ METHODS: dict[str, MethodEntry] = {
         ),
         ratios="any whole ratio; weights known for six sensors, equal ones otherwise",
         create=Tv,
+        create_toolbox=partial(Tv, toolbox=True, precision=np.float64),
     ),
     "u2net": MethodEntry(
         id="u2net",

@@ -31,9 +31,15 @@ class TwoPass(ABC):
     id: ClassVar[str]
     needs_gains: ClassVar[bool] = False
     """Whether the MTF gains of the bands have to be known."""
-    precision: ClassVar[type[np.float32 | np.float64]] = np.float32
-    """Sums are always float64; a fused pixel is a short sum or a quotient that single precision
-    holds to 0.02 DN of 11 bits or better (tests/test_method_contract.py)."""
+
+    @property
+    def precision(self) -> type[np.float32 | np.float64]:
+        """Return single precision for scenes, double where the toolbox is to be equalled.
+
+        Sums are always float64; a fused pixel is a short sum or a quotient that single precision
+        holds to 0.02 DN of 11 bits or better (tests/test_method_contract.py).
+        """
+        return np.float64 if self.toolbox else np.float32
 
     @property
     def convention(self) -> Convention:

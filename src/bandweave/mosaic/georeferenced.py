@@ -176,6 +176,8 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
         "METHOD": report.method,
         "WEIGHTS": None if report.weights is None else Path(report.weights).name,
         "WEIGHTS_SHA256": report.weights_sha256,
+        "CONVENTION": None if report.convention == "scene" else report.convention,
+        "UNCOVERED_BANDS": json.dumps(report.uncovered) if report.uncovered else None,
         "FULL_SCALE": report.full_scale,
         "PAN_SIGMA": report.pan_sigma,
         "CONSISTENCY_NOISE": None if step is None else step.noise,

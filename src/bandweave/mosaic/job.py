@@ -44,6 +44,10 @@ class FuseReport:
     weights_sha256: str | None = None
     device: str | None = None
     full_scale: float | None = None
+    convention: str = "scene"
+    """`toolbox` where a classical method was run as the MATLAB toolbox has it."""
+    uncovered: tuple[str, ...] = ()
+    """Bands that were interpolated and not fused, being far from the PAN's wavelengths."""
     pan_sigma: float | None = None
     """Blur that brought the PAN to the sharpness of the weights, in PAN pixels."""
     consistency: Consistency | None = None

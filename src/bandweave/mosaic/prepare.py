@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bandweave.config import FuseConfig
-from bandweave.errors import AssumptionWarning
+from bandweave.errors import AssumptionWarning, ConfigError
 from bandweave.methods.base import Fitted, FixedTile, Method
 from bandweave.methods.nets.card import WeightCard
-from bandweave.methods.table import METHODS
+from bandweave.methods.table import METHODS, MethodEntry
 from bandweave.mosaic.alignment import Scene, open_aligned
+from bandweave.mosaic.coverage import for_covered_bands
 from bandweave.mosaic.estimate import estimate_seconds
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.progress import progress
@@ -43,8 +44,9 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         if tell is not None:
             tell(text)
 
-    # Parity with the released program means that the pair is taken as it is.
-    align = "off" if config.tiling == "official" else config.align
+    # Parity with another program means that the pair is taken as it is.
+    is_parity = config.tiling == "official" or config.convention == "toolbox"
+    align = "off" if is_parity else config.align
     source, displacement = open_aligned(scene, align, note)
     selection = select_method(config, source.profile)
     note(f"Method: {selection.reason}")
@@ -69,6 +71,8 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         weights_sha256=created.weights_sha256,
         device=created.device,
         full_scale=profile.full_scale if selection.entry.is_learned else None,
+        convention=config.convention,
+        uncovered=created.uncovered,
         pan_sigma=created.pan_sigma,
         consistency=consistency,
         displacement=displacement,
@@ -118,14 +122,15 @@ class _Created:
     weights_sha256: str | None = None
     device: str | None = None
     pan_sigma: float | None = None
+    uncovered: tuple[str, ...] = ()
 
 
 def _create(
     selection: Selection, source: PairSource, config: FuseConfig, note: Callable[[str], None]
 ) -> _Created:
     """Make the method; a learned one with the PAN matched to its weights."""
-    if selection.entry.create is not None:
-        return _Created(selection.entry.create())
+    if not selection.entry.is_learned:
+        return _created_classical(selection.entry, source, config, note)
     # torch is loaded here and not before: classical methods start without it.
     from bandweave.methods.learned import LearnedMethod, require_fit  # noqa: PLC0415
     from bandweave.methods.nets.inference import chosen_device  # noqa: PLC0415
@@ -147,6 +152,30 @@ def _create(
 
     sigma = _pan_sigma(at, source, config, note)
     return _Created(at(sigma or 0.0), weights.sha256, device, sigma)
+
+
+def _created_classical(
+    entry: MethodEntry, source: PairSource, config: FuseConfig, note: Callable[[str], None]
+) -> _Created:
+    """Make a classical method, restricted to the bands that the PAN covers.
+
+    Raises:
+        ConfigError: The toolbox's convention was asked for and the method has none.
+    """
+    if config.convention == "toolbox":
+        if entry.create_toolbox is None:
+            having = ", ".join(n for n, e in METHODS.items() if e.create_toolbox is not None)
+            raise ConfigError(
+                f"{entry.id} has no toolbox mode; give one of {having}, or leave out --convention."
+            )
+        note(
+            "Convention: as the MATLAB toolbox, with its periodic border, the whole scene at once, "
+            "all bands, no alignment; for comparison with published numbers, not for products."
+        )
+        return _Created(entry.create_toolbox())
+    assert entry.create is not None
+    method, passed = for_covered_bands(entry.create(), source.profile, config.uncovered, note)
+    return _Created(method, uncovered=passed)
 
 
 def _pan_sigma(
