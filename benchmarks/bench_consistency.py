@@ -142,11 +142,11 @@ def sensitivity(cases: Sequence[Case], method: str) -> None:
 
 def with_folded_border(step: Consistency, hrms: Image, pair: ImagePair) -> Image:
     """Take the border as A has it: its transpose adds what lies outside to the edge pixels."""
-    filters = consistency.inverse_filters(step.gains, pair.ratio, pair.phase, step.noise)
+    filters = consistency.inverse_filters(step.blur, pair.ratio, pair.phase, step.noise)
     radius = filters.shape[-1] // 2
     residual = np.pad(step.residual(hrms, pair), [(0, 0), *[(radius, radius)] * 2])
     filtered = correlate(residual, filters)[:, radius:-radius, radius:-radius]
-    return hrms + observe_adjoint(filtered, step.gains, pair.ratio, pair.phase)
+    return hrms + observe_adjoint(filtered, step.blur, pair.ratio, pair.phase)
 
 
 def borders_and_masks(cases: Sequence[Case], method: str) -> None:
@@ -183,7 +183,7 @@ def exactness(cases: Sequence[Case], method: str) -> None:
             steps = [step_for(pair, 0.0) for pair, _ in cases]
             moved = [s.apply(x, p) for s, x, (p, _) in zip(steps, plain, cases, strict=True)]
             first = cases[0][0]
-            taps = consistency.inverse_filters(steps[0].gains, first.ratio, first.phase, 0.0)
+            taps = consistency.inverse_filters(steps[0].blur, first.ratio, first.phase, 0.0)
         left = max(
             float(np.abs(s.residual(x, p))[s.comparable(p)].max())
             for s, x, (p, _) in zip(steps, moved, cases, strict=True)

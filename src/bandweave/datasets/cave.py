@@ -15,10 +15,12 @@ from PIL import UnidentifiedImageError
 
 from bandweave.datasets.scale import Float
 from bandweave.degrade.operators import gaussian_psf
+from bandweave.degrade.psf import gaussian_spread
 from bandweave.degrade.sampling import imresize
 from bandweave.degrade.srf import nikon_d700
 from bandweave.degrade.wald import ReducedPair, simulate_pair
 from bandweave.errors import BandCountError, FileFormatError, UnknownNameError
+from bandweave.instruments import HyperspectralModel
 from bandweave.radiometry import Image
 
 BANDS = 31
@@ -122,6 +124,13 @@ def cave_pair(gt: Image, ratio: int) -> ReducedPair:
     decimation at phase ratio / 2, no noise.
     """
     return simulate_pair(gt, nikon_d700(), gaussian_psf(0.5, 3), ratio, full_scale=1.0)
+
+
+def cave_model(ratio: int) -> HyperspectralModel:
+    """Return the instruments of `cave_pair` as the methods take them."""
+    phase = (ratio / 2, ratio / 2)
+    response = tuple(tuple(float(weight) for weight in row) for row in nikon_d700().weights)
+    return HyperspectralModel(gaussian_spread(0.5, 3, phase), phase, response)
 
 
 def hsi_up(reduced: ReducedPair) -> Image:

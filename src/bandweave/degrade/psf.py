@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from numpy.typing import NDArray
 
 from bandweave.degrade.mtf import Kernel
+from bandweave.instruments import PointSpread
 
 
 def gaussian_kernel(sigma: float, size: int) -> Kernel:
@@ -37,3 +41,42 @@ def uniform_kernel(size: int) -> Kernel:
     if size < 1:
         raise ValueError(f"A kernel needs a positive size, got {size}.")
     return np.full((size, size), 1.0 / size**2)
+
+
+def gaussian_spread(sigma: float, size: int, phase: tuple[float, float]) -> PointSpread:
+    """Return a Gaussian whose middle lies at `phase`, sampled at `size` x `size` fine pixels.
+
+    Its taps are those nearest to the middle; at a whole phase and an odd size they are
+    `gaussian_kernel(sigma, size)`.
+
+    Raises:
+        ValueError: The width or the size is not positive.
+    """
+    if sigma <= 0 or size < 1:
+        raise ValueError(f"A Gaussian needs a positive width and size, got {sigma} and {size}.")
+    lines = []
+    for middle in phase:
+        index = _first_tap(middle, size) + np.arange(size)
+        line = np.exp(-((index - middle) ** 2) / (2 * sigma**2))
+        lines.append(line / line.sum())
+    name = f"Gaussian, sigma {sigma:.6g}, {size} x {size} taps"
+    return _spread(np.outer(*lines), phase, name)
+
+
+def uniform_spread(size: int, phase: tuple[float, float]) -> PointSpread:
+    """Return the mean over `size` x `size` pixels whose middle lies at `phase`.
+
+    Raises:
+        ValueError: The size is not positive.
+    """
+    return _spread(uniform_kernel(size), phase, f"mean over {size} x {size} pixels")
+
+
+def _first_tap(middle: float, size: int) -> int:
+    return math.ceil(middle - size / 2)
+
+
+def _spread(kernel: NDArray[np.float64], phase: tuple[float, float], name: str) -> PointSpread:
+    taps = tuple(tuple(float(tap) for tap in row) for row in kernel)
+    start = tuple(_first_tap(p, size) for p, size in zip(phase, kernel.shape, strict=True))
+    return PointSpread(taps, (start[0], start[1]), name)

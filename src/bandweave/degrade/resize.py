@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
 from bandweave.degrade.banded import Axis
+from bandweave.degrade.cubic import keys_kernel
 from bandweave.radiometry import Image
 
 Method = Literal["bicubic", "bilinear", "nearest"]
@@ -52,7 +53,4 @@ def _kernel(x: NDArray[np.float64], method: Method) -> NDArray[np.float64]:
         return ((x >= -0.5) & (x < 0.5)).astype(np.float64)
     if method == "bilinear":
         return np.where(d <= 1, 1 - d, 0.0)
-    near = (1.5 * d - 2.5) * d**2 + 1
-    far = ((-0.5 * d + 2.5) * d - 4) * d + 2
-    cubic: NDArray[np.float64] = np.where(d <= 1, near, np.where(d <= 2, far, 0.0))
-    return cubic
+    return keys_kernel(x)

@@ -9,6 +9,15 @@ where A filters with the MTF and samples, and y is the spectral image. It is the
 min ‖x − x₀‖² + ‖A x − y‖² / λ, and for λ = 0 that of min ‖x − x₀‖² with A x = y. A Aᵀ is a
 convolution on the coarse grid, so that its inverse is one small filter there: one pass, linear,
 local, and the same in every tile.
+
+Where the sharp image is made of the very bands that are sought, z = P x with a spectral response
+P (RGB or MSI beside a hyperspectral image), each pixel is moved to the nearest spectrum that has
+it,
+
+    x = x₀ + Pᵀ (P Pᵀ)⁻¹ (z − P x₀).
+
+Both steps commute where all bands have one point spread, so that one of each is the nearest image
+that meets both conditions. A PAN is no exact mixture of the bands: it asks for nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +28,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bandweave.degrade.observe import observation_apron, observe, observe_adjoint
+from bandweave.degrade.instrument import Blur, Instrument
 from bandweave.degrade.sampling import Kernels, correlate
-from bandweave.errors import SensorModelError, ShapeError
+from bandweave.errors import BandCountError, SensorModelError, ShapeError
+from bandweave.instruments import PointSpread, ResponseMatrix
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 
@@ -38,6 +48,10 @@ _FREQUENCIES = 128
 # Share of a band's kernel that has to lie on valid pixels for the residual to count. Of the shares
 # from 0.6 to 0.99 the error beside a mask is smallest at 0.8 and 0.9 (docs/consistency.md).
 _SEEN = 0.8
+
+# Where bands differ in their MTF the two steps do not commute and take turns this often; each turn
+# asks for the step's whole context once more.
+_TURNS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +71,13 @@ class Consistency:
         True
     """
 
-    gains: tuple[float, ...]
-    """MTF at the coarse Nyquist frequency, one per band or one for all, in (0, 1)."""
+    blur: Blur
+    """MTF gains at the coarse Nyquist frequency, one per band or one for all, in (0, 1); or the
+    point spread of all bands."""
     noise: float = DEFAULT_NOISE
     """λ, 0 or more: variance of the noise in the spectral image over that of the error in x₀."""
+    response: ResponseMatrix | None = None
+    """P `(c, C)` where the spatial image is made of the spectral bands, else None."""
 
     def __post_init__(self) -> None:
         if not self.noise >= 0:
@@ -78,20 +95,28 @@ class Consistency:
             `(C, H, W)` in the type of `hrms`, not clipped to any range.
 
         Raises:
-            BandCountError: There are neither one nor C gains.
+            BandCountError: There are neither one nor C gains, or the response has other bands.
             SensorModelError: A gain is outside (0, 1), or too low for so small a λ.
             ShapeError: The image does not lie on the pair's fine grid.
         """
-        ratio, phase = pair.ratio, pair.phase
-        filters = inverse_filters(self.gains, ratio, phase, self.noise)
-        radius = filters.shape[-1] // 2
-        margin = observation_apron(ratio) // ratio
+        for _ in range(self._turns):
+            hrms = self._seen_as_spectral(hrms, pair)
+            if self.response is not None:
+                hrms = seen_as_spatial(hrms, pair, self.response)
+        return hrms
+
+    def _seen_as_spectral(self, hrms: Image, pair: ImagePair) -> Image:
+        """Return the nearest image that gives back the spectral one."""
+        instrument = self._instrument(pair)
+        filters = inverse_filters(self.blur, pair.ratio, pair.phase, self.noise)
+        radius, margin = filters.shape[-1] // 2, instrument.apron // pair.ratio
         around = [(0, 0), *[(margin + radius, margin + radius)] * 2]
         residual = np.pad(self.residual(hrms, pair), around, mode="symmetric")
         filtered = correlate(residual, filters)[:, radius:-radius, radius:-radius]
-        correction = observe_adjoint(filtered, self.gains, ratio, phase)
-        inside = slice(margin * ratio, -margin * ratio)
-        return hrms + correction[:, inside, inside]
+        correction = instrument.adjoint(filtered)
+        height, width = pair.shape
+        top = margin * pair.ratio
+        return hrms + correction[:, top : top + height, top : top + width]
 
     def residual(self, hrms: Image, pair: ImagePair) -> Image:
         """Return y − A x `(C, h, w)`; 0 where the mask hides the pixel or what it sees.
@@ -106,10 +131,10 @@ class Consistency:
             raise ShapeError(f"The fused image must be {wanted} as its pair, got {hrms.shape}.")
         lrms = pair.spectral.astype(hrms.dtype, copy=False)
         if pair.valid is None or pair.valid.all():
-            return lrms - observe(hrms, self.gains, pair.ratio, pair.phase)
+            return lrms - self._instrument(pair).observe(hrms)
         share = self._seen(pair.valid, len(hrms), pair)
         counted = self._counted(share, pair)
-        seen = observe(np.where(pair.valid, hrms, 0), self.gains, pair.ratio, pair.phase)
+        seen = self._instrument(pair).observe(np.where(pair.valid, hrms, 0))
         residual = np.zeros_like(lrms)
         residual[counted] = lrms[counted] - seen[counted] / share[counted]
         return residual
@@ -120,9 +145,10 @@ class Consistency:
         Returns:
             `(C, h, w)`, False beside and under masks, and where A reaches beyond the pair.
         """
-        margin = observation_apron(pair.ratio) // pair.ratio
+        margin = self._instrument(pair).apron // pair.ratio
         inner = np.zeros(pair.spectral.shape, dtype=bool)
-        inner[:, margin:-margin, margin:-margin] = True
+        height, width = pair.spectral.shape[1:]
+        inner[:, margin : height - margin, margin : width - margin] = True
         if pair.valid is not None and not pair.valid.all():
             inner &= self._counted(self._seen(pair.valid, len(inner), pair), pair)
         return inner
@@ -133,14 +159,24 @@ class Consistency:
         Raises:
             SensorModelError: A gain is outside (0, 1), or too low for so small a λ.
         """
-        radius: int = inverse_filters(self.gains, ratio, phase, self.noise).shape[-1] // 2
+        radius: int = inverse_filters(self.blur, ratio, phase, self.noise).shape[-1] // 2
         # x₀ is seen by A, the residual by the inverse filter, and its result by Aᵀ.
-        return 2 * observation_apron(ratio) + radius * ratio
+        once = 2 * Instrument(self.blur, ratio, phase).apron + radius * ratio
+        return self._turns * once
+
+    @property
+    def _turns(self) -> int:
+        """Return how often the steps take turns: once where they commute."""
+        one_blur = isinstance(self.blur, PointSpread) or len(set(self.blur)) == 1
+        return 1 if self.response is None or one_blur else _TURNS
+
+    def _instrument(self, pair: ImagePair) -> Instrument:
+        return Instrument(self.blur, pair.ratio, pair.phase)
 
     def _seen(self, valid: Mask, bands: int, pair: ImagePair) -> Image:
         """Return the share of each kernel that lies on valid pixels `(C, h, w)`."""
         mask = np.repeat(valid[None].astype(pair.spectral.dtype), bands, axis=0)
-        return observe(mask, self.gains, pair.ratio, pair.phase)
+        return self._instrument(pair).observe(mask)
 
     def _counted(self, share: Image, pair: ImagePair) -> Mask:
         coarse = pair.coarse_valid
@@ -149,27 +185,51 @@ class Consistency:
         return counted
 
 
+def seen_as_spatial(hrms: Image, pair: ImagePair, response: ResponseMatrix) -> Image:
+    """Return the image nearest to `hrms` whose bands, mixed by the response, are the spatial image.
+
+    Args:
+        hrms: `(C, H, W)`, physical values.
+        pair: Its spatial image is `(c, H, W)`; invalid pixels are left as they are.
+        response: P, `(c, C)`; rows that depend on each other count once.
+
+    Raises:
+        BandCountError: The response is for other bands.
+    """
+    matrix = np.array(response)
+    if matrix.shape != (pair.spatial.shape[0], hrms.shape[0]):
+        raise BandCountError(
+            f"The spectral response makes {matrix.shape[0]} bands of {matrix.shape[1]}, the pair "
+            f"has {pair.spatial.shape[0]} spatial and {hrms.shape[0]} spectral bands."
+        )
+    missing = pair.spatial - np.tensordot(matrix.astype(hrms.dtype), hrms, axes=1)
+    if pair.valid is not None:
+        missing = np.where(pair.valid, missing, 0)
+    back: Image = np.tensordot(np.linalg.pinv(matrix).astype(hrms.dtype), missing, axes=1)
+    return hrms + back
+
+
 @lru_cache(maxsize=64)
-def inverse_filters(
-    gains: tuple[float, ...], ratio: int, phase: tuple[float, float], noise: float
-) -> Kernels:
-    """Return the filters (A Aᵀ + λ I)⁻¹ on the coarse grid, one per gain.
+def inverse_filters(blur: Blur, ratio: int, phase: tuple[float, float], noise: float) -> Kernels:
+    """Return the filters (A Aᵀ + λ I)⁻¹ on the coarse grid, one per gain or one for all bands.
 
     Each is the inverse transform of 1 / (S + λ), S(ω) = Σ_k c_k exp(−iωk) being the symbol of A Aᵀ
     and c its answer to a single coarse pixel: the kernel's autocorrelation at multiples of the
-    ratio. It is cut at the smallest radius that leaves at most 1e-4 of any frequency.
+    ratio. It is cut at the smallest radius that leaves at most 1e-4 of any frequency. Where the
+    kernels of neighbouring samples do not overlap it is 1 / (‖h‖² + λ).
 
     Returns:
-        `(len(gains), 2·radius + 1, 2·radius + 1)`, read-only.
+        `(F, 2·radius + 1, 2·radius + 1)`, read-only.
 
     Raises:
         SensorModelError: A gain is outside (0, 1), or too low for so small a λ.
     """
-    inverses = [_inverse(gain, ratio, phase, noise) for gain in gains]
+    single: list[Blur] = [blur] if isinstance(blur, PointSpread) else [(gain,) for gain in blur]
+    inverses = [_inverse(Instrument(one, ratio, phase), noise) for one in single]
     radius = max(_radius(symbol, taps) for symbol, taps in inverses)
     if radius > _LARGEST_RADIUS:
         raise SensorModelError(
-            f"With the noise {noise:g} an MTF gain of {min(gains):g} cannot be inverted locally; "
+            f"With the noise {noise:g} {_name(blur)} cannot be inverted locally; "
             f"give --consistency-noise {max(DEFAULT_NOISE, 10 * noise):g} or more."
         )
     filters = np.stack([_cut(taps, radius) for _, taps in inverses])
@@ -177,21 +237,23 @@ def inverse_filters(
     return filters
 
 
-def _inverse(
-    gain: float, ratio: int, phase: tuple[float, float], noise: float
-) -> tuple[NDArray[np.float64], Kernels]:
+def _inverse(instrument: Instrument, noise: float) -> tuple[NDArray[np.float64], Kernels]:
     """Return S + λ at the frequencies of a grid, and its inverse with the middle tap centred."""
     # Two kernels overlap up to twice their half width; one more cell for the fraction of the phase.
-    reach = 2 * observation_apron(ratio) // ratio + 1
+    reach = 2 * instrument.apron // instrument.ratio + 1
     size = 2 * reach + 1
     pixel = np.zeros((1, size, size))
     pixel[0, reach, reach] = 1
-    answer = observe(observe_adjoint(pixel, (gain,), ratio, phase), (gain,), ratio, phase)[0]
+    answer = instrument.observe(instrument.adjoint(pixel))[0]
     symbol = _transform(answer) + noise
     # What rounding makes of a symbol without power may be 0 or less: `_radius` finds the filter of
     # a positive one endless.
     symbol = np.maximum(symbol, np.finfo(np.float64).eps * symbol.max())
     return symbol, np.fft.fftshift(np.fft.ifft2(1 / symbol).real)
+
+
+def _name(blur: Blur) -> str:
+    return blur.name if isinstance(blur, PointSpread) else f"an MTF gain of {min(blur):g}"
 
 
 def _transform(taps: Kernels) -> NDArray[np.float64]:

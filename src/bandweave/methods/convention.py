@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from bandweave.degrade.instrument import Blur
 from bandweave.degrade.mtf import Kernel, kernel_size, lowpass_kernel
 from bandweave.degrade.observe import observation_apron, observe
 from bandweave.degrade.sampling import correlate, interpolate, interpolation_apron
@@ -82,6 +83,18 @@ def require_gains(profile: PairProfile, method: str) -> tuple[float, ...]:
             "neutral gain of 0.30."
         )
     return gains
+
+
+def require_blur(profile: PairProfile, method: str) -> Blur:
+    """Return how the spectral image was blurred: its point spread, else the MTF gain of each band.
+
+    Raises:
+        SensorModelError: Neither is known.
+    """
+    sensor = profile.sensor
+    if sensor is not None and sensor.psf is not None:
+        return sensor.psf
+    return require_gains(profile, method)
 
 
 @lru_cache(maxsize=16)

@@ -59,7 +59,7 @@ TILES = TileMean(FixedTile(size=32, overlap=8, batch=3))
 
 def make_pair(ratio: int = 4, phase: float = 1.5, shape=(85, 71), valid=None) -> ImagePair:
     truth = smooth_truth(2, shape[0] * ratio, shape[1] * ratio)
-    lrms = observe(truth, STEP.gains, ratio, (phase, phase))
+    lrms = observe(truth, STEP.blur, ratio, (phase, phase))
     pan = truth.mean(axis=0, keepdims=True)
     return ImagePair(pan, lrms, ratio, (phase, phase), valid=valid)
 
@@ -220,12 +220,12 @@ def test_the_effect_is_measured_on_the_result() -> None:
     pair = make_pair(shape=(61, 71))  # one block: all of it is compared
     fitted = fitted_for("exp", pair)
     before = fitted.fuse(pair)
-    sink, rows = run(fitted, pair, step=Consistency(STEP.gains, 0.0))
+    sink, rows = run(fitted, pair, step=Consistency(STEP.blur, 0.0))
     effect = rows.effect
     assert effect.moved == pytest.approx(np.abs(sink.hrms - before).mean())
     inside = (slice(None), slice(6, -6), slice(6, -6))
     for image, misfit in ((before, effect.before), (sink.hrms, effect.after)):
-        seen = observe(image, STEP.gains, 4, pair.phase)
+        seen = observe(image, STEP.blur, 4, pair.phase)
         assert misfit == pytest.approx(np.abs(seen - pair.spectral)[inside].mean(), rel=1e-6)
     assert effect.before is not None
     assert effect.after is not None
