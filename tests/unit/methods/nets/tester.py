@@ -9,11 +9,13 @@ tests quick, parameters that rightly receive no gradient.
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bandweave.errors import BandCountError, CheckpointMismatchError, ShapeError
 from bandweave.methods.nets.network import FusionNetwork
@@ -52,8 +54,8 @@ class NetworkTester:
     ) -> list[Tensor]:
         """Make random images of the unit range, `start` included where the network takes one."""
         config = model.config
-        unit = torch.lcm(torch.tensor(config.ratio), torch.tensor(model.stride)).item()
-        height, width = size or (5 * int(unit), 3 * int(unit))
+        unit = math.lcm(config.ratio, model.stride)
+        height, width = size or (5 * unit, 3 * unit)
         images = [
             torch.rand(batch, config.spatial_bands, height, width),
             torch.rand(batch, config.bands, height // config.ratio, width // config.ratio),
@@ -137,3 +139,38 @@ class NetworkTester:
             model(spatial, torch.cat((spectral, spectral), dim=2), *start)
         with pytest.raises(ShapeError, match=r"to start from|starts from"):
             model(spatial, spectral, None if start else torch.rand_like(spatial))
+
+    @pytest.mark.parametrize("shorter", [0, 1])
+    def test_the_receptive_radius_is_exact(self, shorter) -> None:
+        """Beyond the radius nothing matters; one pixel less, and something does.
+
+        A coarse pixel counts as within as soon as one of its fine pixels is.
+        """
+        model = self.build().double().eval()
+        if model.receptive_radius is None:
+            pytest.skip("the result belongs to the whole tile")
+        unit = math.lcm(model.config.ratio, model.stride)
+        radius = model.receptive_radius - shorter
+        size = unit * (2 * (model.receptive_radius // unit) + 5)
+        images = [image.double() for image in self.inputs(model, (size, size), batch=1)]
+        changes = []
+        for offset in range(unit):
+            row, col = (size // unit // 2 * unit + k for k in (offset, unit - 1 - offset))
+            near = torch.zeros(1, 1, size, size, dtype=torch.float64)
+            near[..., row - radius : row + radius + 1, col - radius : col + radius + 1] = 1
+            changed = [
+                torch.where(_shrunk(near, image.shape[-1]) > 0, image, torch.rand_like(image))
+                for image in images
+            ]
+            with torch.no_grad():
+                difference = (model(*images) - model(*changed))[..., row, col]
+            changes.append(difference.abs().max().item())
+        if shorter:
+            assert max(changes) > 0
+        else:
+            assert max(changes) == 0
+
+
+def _shrunk(mask: Tensor, size: int) -> Tensor:
+    """Bring a mask to a coarser grid: a pixel is on where any of its fine pixels is."""
+    return functional.max_pool2d(mask, mask.shape[-1] // size)
