@@ -68,6 +68,7 @@ METHODS: dict[str, MethodEntry] = {
         parity="toolbox image to 1e-8 DN in toolbox mode (periodic border); mirrored otherwise",
         ratios="any whole ratio",
         create=Interpolation,
+        create_toolbox=partial(Interpolation, toolbox=True, precision=np.float64),
     ),
     "brovey": MethodEntry(
         id="brovey",
@@ -167,6 +168,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio",
         create=BtH,
+        create_toolbox=partial(BtH, toolbox=True),
     ),
     "bdsd_pc": MethodEntry(
         id="bdsd_pc",
@@ -178,6 +180,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=_TOOLBOX_IMAGES,
         ratios="any whole ratio; MTF gains needed",
         create=BdsdPc,
+        create_toolbox=partial(BdsdPc, toolbox=True),
     ),
     "mtf_glp_fs": MethodEntry(
         id="mtf_glp_fs",
@@ -189,6 +192,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=_TOOLBOX_IMAGES,
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpFs,
+        create_toolbox=partial(MtfGlpFs, toolbox=True),
     ),
     "mtf_glp_hpm": MethodEntry(
         id="mtf_glp_hpm",
@@ -200,6 +204,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpHpm,
+        create_toolbox=partial(MtfGlpHpm, toolbox=True),
     ),
     "mtf_glp_hpm_r": MethodEntry(
         id="mtf_glp_hpm_r",
@@ -211,6 +216,7 @@ METHODS: dict[str, MethodEntry] = {
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
         create=MtfGlpHpmR,
+        create_toolbox=partial(MtfGlpHpmR, toolbox=True),
     ),
     "local_regression": MethodEntry(
         id="local_regression",
@@ -236,6 +242,7 @@ METHODS: dict[str, MethodEntry] = {
         ),
         ratios="any whole ratio; weights known for six sensors, equal ones otherwise",
         create=Tv,
+        create_toolbox=partial(Tv, toolbox=True, precision=np.float64),
     ),
     "u2net": MethodEntry(
         id="u2net",
