@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from bandweave.errors import UnknownSensorError
-
+from bandweave.instruments import PointSpread, ResponseMatrix
 
 FAR_FROM_PAN = 100.0
 """Nanometres beyond the PAN's limits from which a band's detail is not the PAN's any more.
@@ -75,6 +75,10 @@ class Sensor:
     """
     default_mtf_gain: float | None = None
     """Gain that stands for every band without a measured one: a convention, see `assumptions`."""
+    psf: PointSpread | None = None
+    """What a spectral pixel is a mean of; goes before the MTF gains where both are known."""
+    response: ResponseMatrix | None = None
+    """How the sharp image's bands are made of the spectral bands, or None where they are not."""
     sources: tuple[str, ...] = ()
     """Where the numbers come from, each as `field, field: source`."""
     assumptions: tuple[str, ...] = ()

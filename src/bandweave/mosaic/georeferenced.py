@@ -13,6 +13,7 @@ import rasterio
 from bandweave import __version__
 from bandweave.config import FuseConfig
 from bandweave.errors import ConfigError, GridMismatchError, OutputExistsError
+from bandweave.instruments import PointSpread
 from bandweave.methods.base import FixedTile
 from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.job import FuseReport, Job, Tell
@@ -171,6 +172,7 @@ def _write(
 def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
     """Describe how the file was made, for its tags: nothing that differs between equal runs."""
     step = report.consistency
+    psf = step.blur if step is not None and isinstance(step.blur, PointSpread) else None
     facts = {
         "SOFTWARE": f"bandweave {__version__}",
         "METHOD": report.method,
@@ -181,7 +183,8 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
         "FULL_SCALE": report.full_scale,
         "PAN_SIGMA": report.pan_sigma,
         "CONSISTENCY_NOISE": None if step is None else step.noise,
-        "MTF_GAINS": None if step is None else json.dumps(step.gains),
+        "MTF_GAINS": None if step is None or psf is not None else json.dumps(step.blur),
+        "PSF": None if psf is None else psf.name,
         "RATIO": report.ratio,
         "PHASE": json.dumps(report.phase),
         "DISPLACEMENT": None if report.displacement is None else json.dumps(report.displacement),
