@@ -194,7 +194,7 @@ def test_dry_run_writes_nothing_and_json_says_what_would_happen(run, pair, weigh
 
 
 def test_a_broken_run_leaves_nothing_and_resume_goes_on(run, pair, weights, tmp_path, monkeypatch):
-    from bandweave.methods.learned import FittedLearned
+    from bandweave.methods.learned import FittedTileNetwork
 
     out = tmp_path / "out.tif"
     arguments = ("fuse", *pair, out, "--weights", weights, "--full-scale", 2047, "--align", "off")
@@ -203,7 +203,7 @@ def test_a_broken_run_leaves_nothing_and_resume_goes_on(run, pair, weights, tmp_
     out.unlink()
 
     calls = []
-    fuse_batch = FittedLearned.fuse_batch
+    fuse_batch = FittedTileNetwork.fuse_batch
 
     def interrupted(self, tiles):
         calls.append(len(tiles))
@@ -211,14 +211,14 @@ def test_a_broken_run_leaves_nothing_and_resume_goes_on(run, pair, weights, tmp_
             raise KeyboardInterrupt
         return fuse_batch(self, tiles)
 
-    monkeypatch.setattr(FittedLearned, "fuse_batch", interrupted)
+    monkeypatch.setattr(FittedTileNetwork, "fuse_batch", interrupted)
     status, _, err = run(*arguments, "--pan-sharpness", "off")
     assert status == 1
     assert "Interrupted" in err
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == [".out.tif.rows", "ms.tif", "pan.tif", "tiny.safetensors"]
 
-    monkeypatch.setattr(FittedLearned, "fuse_batch", fuse_batch)
+    monkeypatch.setattr(FittedTileNetwork, "fuse_batch", fuse_batch)
     assert run(*arguments, "--pan-sharpness", "off", "--resume")[0] == 0
     assert out.read_bytes() == undisturbed
     assert not (tmp_path / ".out.tif.rows").exists()
@@ -290,6 +290,28 @@ def test_a_set_gives_one_result_per_pair(run, tmp_path) -> None:
     for k in range(2):
         sr = loadmat(folder / f"output_mulExm_{k}.mat")["sr"]
         assert np.abs(np.moveaxis(sr, 2, 0) - truth[k]).mean() < 0.3 * truth[k].std()
+
+
+def test_the_toolbox_s_convention_runs_on_scenes_with_a_note(run, pair, tmp_path) -> None:
+    options = ("--method", "mtf_glp_fs", "--sensor", "none")
+    images = []
+    for name, more in (("toolbox", ("--convention", "toolbox")), ("scene", ("--align", "off"))):
+        out = tmp_path / f"{name}.tif"
+        status, stdout, err = run("fuse", *pair, out, *options, *more, "--json")
+        assert status == 0, err
+        assert json.loads(stdout)["convention"] == name
+        assert ("Convention: as the MATLAB toolbox" in err) == (name == "toolbox")
+        with rasterio.open(out) as file:
+            assert file.tags(ns="BANDWEAVE").get("CONVENTION", "scene") == name
+            images.append(file.read().astype(float))
+    # The periodic border lets one edge leak into the other.
+    assert np.abs(images[0] - images[1])[:, :, 0].max() > 5
+    assert np.abs(images[0] - images[1])[:, 60:80, 60:80].max() <= 2
+
+
+def test_a_method_without_toolbox_mode_is_refused_in_it(run, pair, tmp_path) -> None:
+    options = ("--method", "gsa", "--convention", "toolbox")
+    refused(run("fuse", *pair, tmp_path / "o.tif", *options), "gsa has no toolbox mode")
 
 
 # What it refuses

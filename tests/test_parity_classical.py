@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from scipy.io import loadmat
 
+from bandweave.cli.main import cli
 from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
@@ -53,6 +56,18 @@ def test_images_are_the_toolbox_s(shared, name, scene):
     pair, _ = golden_pair(shared, scene)
     fused = fuse(name, pair)
     assert np.abs(fused - golden_image(shared, scene, name)).max() <= TOLERANCE[name]
+
+
+@pytest.mark.parametrize("name", ["EXP", "BT-H", "MTF-GLP-HPM-R"])
+def test_the_command_gives_the_toolbox_s_images(shared, tmp_path, name):
+    source, out = shared(f"{FOLDER}/wv3_8b_input.mat"), tmp_path / "out.mat"
+    options = ["--sensor", "wv3", "--method", METHODS[name].id, "--convention", "toolbox"]
+    result = CliRunner().invoke(
+        cli, ["fuse", str(source), str(out), *options], catch_exceptions=False
+    )
+    assert "for comparison with published numbers" in result.stderr
+    fused = loadmat(out)["sr"].transpose(2, 0, 1)
+    assert np.abs(fused - golden_image(shared, "wv3_8b", name)).max() <= TOLERANCE[name]
 
 
 @pytest.mark.parametrize("scene", SCENES)
