@@ -29,6 +29,7 @@ from bandweave.methods.nets.card import PUBLISHED_WV3
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.methods.nets.zoo import load_named
 from bandweave.mosaic.runner import ArraySink, run_scene
 from bandweave.pair import ImagePair
@@ -42,7 +43,7 @@ FULL_SCALE = 2047.0
 
 def random_weights() -> Weights:
     torch.manual_seed(0)
-    return Weights(U2Net(PUBLISHED_WV3.config).eval(), PUBLISHED_WV3, "random")
+    return Weights(U2Net(U2NetConfig(bands=8)).eval(), PUBLISHED_WV3, "random")
 
 
 def random_pair(size: int) -> ImagePair:

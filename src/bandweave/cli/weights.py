@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from bandweave.methods.nets.card import WeightCard, file_sha256, parse_card
-from bandweave.methods.nets.u2net_config import parameter_count, published_parameter_count
-from bandweave.methods.nets.zoo import WEIGHTS, card_of, find_file
+from bandweave.methods.nets.table import NETWORKS
+from bandweave.methods.nets.zoo import WEIGHTS, card_of, count_parameters, find_file
 
 
 @click.command()
@@ -62,20 +62,23 @@ def _convert(file: str, out: Path, card_file: Path | None, overwrite: bool) -> N
 
 
 def _list(as_json: bool) -> None:
-    described = {name: _description(name) for name in WEIGHTS}
+    cards = {name: card_of(name) for name in WEIGHTS}
     if as_json:
-        click.echo(json.dumps(list(described.values()), indent=2))
+        rows = [_facts(name, card) for name, card in cards.items()]
+        click.echo(json.dumps(rows, indent=2))
         return
-    for name, row in described.items():
-        card = card_of(name)
+    for name, card in cards.items():
         click.echo(
-            f"{click.style(name, bold=True)}: {card.sensor}, {card.config.bands} bands, "
-            f"ratio {card.config.ratio}, {row['parameters']:,} parameters, {card.licence}"
+            f"{click.style(name, bold=True)}: {card.sensor}, {card.bands} bands, "
+            f"ratio {card.ratio}, {count_parameters(name):,} parameters, {card.licence}"
         )
 
 
 def _show(name_or_file: str, as_json: bool) -> None:
-    row = _description(name_or_file)
+    card = card_of(name_or_file)
+    # Reach and base are the network's own, so that torch is loaded here.
+    structure = NETWORKS[card.architecture].describe(card.config, source=f"Card {card.name}")
+    row = _facts(name_or_file, card) | structure
     if as_json:
         click.echo(json.dumps(row, indent=2))
         return
@@ -83,15 +86,13 @@ def _show(name_or_file: str, as_json: bool) -> None:
         click.echo(f"{key + ':':26}{_text(value)}")
 
 
-def _description(name_or_file: str) -> dict[str, Any]:
-    """Return the card with what follows from it and the file."""
-    card: WeightCard = card_of(name_or_file)
+def _facts(name_or_file: str, card: WeightCard) -> dict[str, Any]:
+    """Return the card with what follows from the file."""
     file = find_file(name_or_file)
     return card.model_dump(mode="json") | {
         "file": str(file),
         "sha256": file_sha256(file),
-        "parameters": parameter_count(card.config),
-        "parameters_as_published": published_parameter_count(card.config),
+        "parameters": count_parameters(name_or_file),
     }
 
 

@@ -19,6 +19,9 @@ class Local:
 
     apron: int
     """Fine pixels of context per side that make the result exact; a multiple of the ratio."""
+    block: tuple[int, int] | None = None
+    """Rows and columns of the blocks a scene is cut into, multiples of the ratio: for methods that
+    need much memory per pixel, or blocks on a grid of their own. None leaves it to the mosaic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,26 @@ class Fitted(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkTile:
+    """What a network is given of a pair, brought to what its weights know; physical values."""
+
+    spatial: Image
+    """`(c, H, W)`, float32."""
+    spectral: Image
+    """`(C, h, w)`, float32, at the phase trained with."""
+    start: Image | None
+    """`(C, H, W)`, float32: what the network's base makes of the pair, or None."""
+
+
 class FittedTiles(Fitted, Protocol):
     """A fitted `FixedTile` method, which runs several tiles at once."""
 
-    def prepare(self, pair: ImagePair) -> ImagePair:
-        """Do the local part (phase, sharpness) on a tile with its apron, then cut the apron."""
+    def prepare(self, pair: ImagePair) -> NetworkTile:
+        """Do the local part (phase, sharpness, base) on a tile with its apron; cut the apron."""
         ...
 
-    def fuse_batch(self, tiles: Sequence[ImagePair]) -> list[Image]:
+    def fuse_batch(self, tiles: Sequence[NetworkTile]) -> list[Image]:
         """Fuse prepared tiles; the result of each is the same whatever else is in the batch."""
         ...
 

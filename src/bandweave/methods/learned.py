@@ -1,4 +1,4 @@
-"""A trained network as a Method: checks, phase and sharpness, scaling in and out."""
+"""A trained network as a Method: checks, what it starts from, scaling in and out."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandweave.degrade.sampling import blur_gaussian, interpolate, interpolation_apron
 from bandweave.errors import BandCountError, GridMismatchError, ScaleError, ShapeError
-from bandweave.methods.base import FixedTile
+from bandweave.methods.base import FixedTile, Local, Method, NetworkTile
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.inference import Device, TileRunner, make_runner
+from bandweave.methods.preparation import (
+    FittedBase,
+    Preparation,
+    base_measurement,
+    make_base,
+    require_local,
+)
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image, from_unit, to_unit
@@ -23,10 +29,18 @@ from bandweave.window import Window
 # so neighbours disagree a little everywhere, and more where convolutions see the zero padding.
 OVERLAP = 16
 
+# Side of the blocks that convolutional networks are run on. 64 feature maps of a block with its
+# apron take some 25 MB, and every block inside a scene has one shape.
+BLOCK = 256
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LearnedMethod:
-    """U2Net with given weights, run tile by tile at the size it was trained for.
+    """A network with given weights, run as its reach asks for.
+
+    A network that sees all of its tile (attention, global pooling) is run tile by tile at the size
+    it was trained for, overlapped and blended. A convolutional one is run block by block, each with
+    as much context as it sees, so that the result is that of the whole scene.
 
     The pair is brought to what the weights know before it is fused: the coarse image is resampled
     by the difference of the phases, and the PAN is blurred by `pan_sigma`. The PAN is never moved.
@@ -51,52 +65,83 @@ class LearnedMethod:
         return np.float32
 
     def measurement(self, profile: PairProfile) -> Measurement | None:
-        """Nothing of the whole scene is needed."""
-        del profile
-        return None
+        """Return what the network's base needs of the whole scene, or None.
 
-    def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedLearned:
-        """Check that the weights suit the pair, and put the network on its device.
+        Raises:
+            FusionError: The pair does not suit the base.
+        """
+        base = self._base()
+        return None if base is None else base_measurement(base, profile, self.pan_sigma)
+
+    def fit(
+        self, profile: PairProfile, statistics: SceneStatistics | None
+    ) -> FittedTileNetwork | FittedLocalNetwork:
+        """Check that the weights suit the pair, fit the base, put the network on its device.
 
         Raises:
             BandCountError: The pair has other band counts than the network.
             GridMismatchError: The pair has another ratio than the network.
             ScaleError: The pair's full scale is not known.
+            FusionError: The pair does not suit the network's base.
         """
-        del statistics
-        card = self.weights.card
+        card, model = self.weights.card, self.weights.model
         full_scale = require_fit(card, profile)
-        shift = tuple(
+        rows, cols = (
             (here - trained) / profile.ratio
             for here, trained in zip(profile.phase, card.phase, strict=True)
         )
-        runner = make_runner(self.weights.model, self.device, self.threads)
-        return FittedLearned(
+        preparation = Preparation(
+            ratio=profile.ratio,
+            shift=(rows, cols),
+            pan_sigma=self.pan_sigma,
+            base=self._fitted_base(profile, statistics),
+        )
+        unit = math.lcm(profile.ratio, model.stride)
+        if model.receptive_radius is not None:
+            context = _rounded(model.receptive_radius, unit) + _rounded(preparation.apron, unit)
+            side = max(BLOCK // unit, 1) * unit
+            return FittedLocalNetwork(
+                full_scale=full_scale,
+                preparation=preparation,
+                unit=unit,
+                runner=make_runner(model, self.device, self.threads, gpu_batch=1),
+                reach=Local(context, (side, side)),
+            )
+        runner = make_runner(model, self.device, self.threads)
+        return FittedTileNetwork(
             card=card,
             full_scale=full_scale,
-            shift=(shift[0], shift[1]),
-            pan_sigma=self.pan_sigma,
+            preparation=preparation,
             runner=runner,
             reach=FixedTile(
                 size=card.tile,
-                overlap=OVERLAP,
-                apron=_apron(profile.ratio, shift, self.pan_sigma),
+                overlap=_overlap(card.tile, unit),
+                apron=preparation.apron,
                 batch=runner.batch,
             ),
         )
 
+    def _base(self) -> Method | None:
+        name = self.weights.model.base
+        return None if name is None else make_base(name)
+
+    def _fitted_base(
+        self, profile: PairProfile, statistics: SceneStatistics | None
+    ) -> FittedBase | None:
+        base = self._base()
+        if base is None:
+            return None
+        return require_local(base.fit(profile, statistics), base, self.weights.card.name)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FittedLearned:
-    """A network ready to fuse tiles of one kind of pair."""
+class FittedTileNetwork:
+    """A network whose result belongs to the tile, ready to fuse tiles of one kind of pair."""
 
     card: WeightCard
     full_scale: float
     """Value of the pair that maps to 1.0."""
-    shift: tuple[float, float]
-    """Coarse pixels (rows, columns) by which the pair's samples lie behind those trained with."""
-    pan_sigma: float
-    """Width of the Gaussian over the PAN, fine pixels."""
+    preparation: Preparation
     runner: TileRunner
     reach: FixedTile
 
@@ -108,8 +153,8 @@ class FittedLearned:
         """
         return self.fuse_batch([self.prepare(pair)])[0]
 
-    def prepare(self, pair: ImagePair) -> ImagePair:
-        """Bring a tile with its apron to the phase and sharpness trained with; cut the apron.
+    def prepare(self, pair: ImagePair) -> NetworkTile:
+        """Bring a tile with its apron to what the weights know; cut the apron.
 
         Raises:
             ShapeError: The pair is not a tile with its apron.
@@ -121,24 +166,39 @@ class FittedLearned:
                 f"context per side, got a pair of {pair.shape[0]} x {pair.shape[1]} pixels; fuse "
                 "larger images with `bandweave.fuse`."
             )
-        if any(self.shift):
-            spectral = interpolate(pair.spectral, 1, self.shift, border="symmetric")
-            pair = pair.replace(spectral=spectral, phase=self.card.phase)
-        if self.pan_sigma:
-            pair = pair.replace(spatial=blur_gaussian(pair.spatial, self.pan_sigma))
-        return pair.crop(Window(apron, apron, size, size)) if apron else pair
+        return _crop(self.preparation(pair), Window(apron, apron, size, size), pair.ratio)
 
-    def fuse_batch(self, tiles: Sequence[ImagePair]) -> list[Image]:
+    def fuse_batch(self, tiles: Sequence[NetworkTile]) -> list[Image]:
         """Fuse prepared tiles; each result is the same whatever else is in the batch.
 
         Returns:
             One `hrms` `(C, size, size)` per tile, physical values in [0, full_scale], float32.
         """
-        spatial, spectral = (
-            np.stack([to_unit(np.asarray(image, np.float32), self.full_scale) for image in images])
-            for images in ([t.spatial for t in tiles], [t.spectral for t in tiles])
-        )
-        return list(from_unit(self.runner(spatial, spectral), self.full_scale))
+        return list(from_unit(self.runner(*_batch(tiles, self.full_scale)), self.full_scale))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedLocalNetwork:
+    """A convolutional network, ready to fuse images of any size of one kind of pair."""
+
+    full_scale: float
+    """Value of the pair that maps to 1.0."""
+    preparation: Preparation
+    unit: int
+    """Rows and columns the network is run on are multiples of this."""
+    runner: TileRunner
+    reach: Local
+
+    def fuse(self, pair: ImagePair) -> Image:
+        """Return `hrms` `(C, H, W)`, physical values in [0, full_scale], float32.
+
+        The network pads what it is given as its paper does. At a scene's edge that is what a run on
+        the whole scene has; elsewhere the context keeps it away from the pixels that are kept.
+        """
+        height, width = pair.shape
+        filled = _filled(self.preparation(pair), (-height % self.unit, -width % self.unit), pair)
+        fused = self.runner(*_batch([filled], self.full_scale))[0]
+        return from_unit(fused[:, :height, :width], self.full_scale)
 
 
 def require_fit(card: WeightCard, profile: PairProfile) -> float:
@@ -149,21 +209,20 @@ def require_fit(card: WeightCard, profile: PairProfile) -> float:
         GridMismatchError: The pair has another ratio than the network.
         ScaleError: The pair's full scale is not known.
     """
-    config = card.config
-    if profile.bands != config.bands:
+    if profile.bands != card.bands:
         raise BandCountError(
-            f"The weights {card.name} fuse {config.bands} spectral bands "
+            f"The weights {card.name} fuse {card.bands} spectral bands "
             f"({', '.join(card.band_names)}), the spectral image has {profile.bands}; select and "
             "order its bands, or use other weights or a classical method."
         )
-    if profile.spatial_bands != config.spatial_bands:
+    if profile.spatial_bands != card.spatial_bands:
         raise BandCountError(
-            f"The weights {card.name} need a spatial image of {config.spatial_bands} band(s), "
+            f"The weights {card.name} need a spatial image of {card.spatial_bands} band(s), "
             f"got {profile.spatial_bands}; are the two images swapped?"
         )
-    if profile.ratio != config.ratio:
+    if profile.ratio != card.ratio:
         raise GridMismatchError(
-            f"The weights {card.name} were trained for ratio {config.ratio}, the pair has ratio "
+            f"The weights {card.name} were trained for ratio {card.ratio}, the pair has ratio "
             f"{profile.ratio}; use other weights or a classical method."
         )
     if profile.full_scale is None:
@@ -174,11 +233,41 @@ def require_fit(card: WeightCard, profile: PairProfile) -> float:
     return profile.full_scale
 
 
-def _apron(ratio: int, shift: Sequence[float], pan_sigma: float) -> int:
-    """Return the fine pixels of context that make `prepare` exact, a multiple of the ratio."""
-    coarse = 0
-    if any(shift):
-        coarse = interpolation_apron(1) + int(max(abs(s) for s in shift))
-    # The Gaussian is cut at 4 σ, rounded.
-    blur = math.ceil(int(4 * pan_sigma + 0.5) / ratio)
-    return ratio * max(coarse, blur)
+def _rounded(value: int, unit: int) -> int:
+    return -(-value // unit) * unit
+
+
+def _overlap(tile: int, unit: int) -> int:
+    """Return the pixels that tiles share: twice a multiple of `unit`, at most half a tile."""
+    return min(_rounded(OVERLAP, 2 * unit), tile // 2 // (2 * unit) * 2 * unit)
+
+
+def _batch(tiles: Sequence[NetworkTile], full_scale: float) -> list[Image]:
+    """Stack the images of tiles in the unit range, in the order of a network's arguments."""
+    images = [[tile.spatial for tile in tiles], [tile.spectral for tile in tiles]]
+    starts = [tile.start for tile in tiles if tile.start is not None]
+    if starts:
+        images.append(starts)
+    return [
+        np.stack([to_unit(np.asarray(image, np.float32), full_scale) for image in role])
+        for role in images
+    ]
+
+
+def _crop(tile: NetworkTile, window: Window, ratio: int) -> NetworkTile:
+    fine, coarse = (slice(None), *window.slices), (slice(None), *window.coarse(ratio).slices)
+    start = None if tile.start is None else tile.start[fine]
+    return NetworkTile(tile.spatial[fine], tile.spectral[coarse], start)
+
+
+def _filled(tile: NetworkTile, missing: tuple[int, int], pair: ImagePair) -> NetworkTile:
+    """Reflect rows below and columns to the right, until the network can take the image."""
+    if not any(missing):
+        return tile
+    fine = [(0, 0), *((0, count) for count in missing)]
+    coarse = [(0, 0), *((0, count // pair.ratio) for count in missing)]
+    return NetworkTile(
+        np.pad(tile.spatial, fine, mode="symmetric"),
+        np.pad(tile.spectral, coarse, mode="symmetric"),
+        None if tile.start is None else np.pad(tile.start, fine, mode="symmetric"),
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bandweave.errors import ShapeError
+from bandweave.errors import ConfigError, ShapeError
 from bandweave.methods.base import WholeScene
 from bandweave.methods.learned import require_fit
 from bandweave.methods.nets.checkpoint import Weights
@@ -53,12 +53,18 @@ class OfficialTiling:
         """Check that the weights suit the pair, and put the network on its device.
 
         Raises:
+            ConfigError: The weights are not of the released network.
             BandCountError: The pair has other band counts than the network.
             GridMismatchError: The pair has another ratio than the network.
             ScaleError: The pair's full scale is not known.
         """
         del statistics
         card = self.weights.card
+        if card.architecture != "u2net" or self.weights.model.base is not None:
+            raise ConfigError(
+                f"The released tiling is that of U2Net as published; the weights {card.name} are "
+                "another network: use --tiling blend."
+            )
         full_scale = require_fit(card, profile)
         # Inputs, their canvases in the unit range, and the result, in float32.
         planes = 3 * (profile.bands + profile.spatial_bands)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bandweave.config import available_cores
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.errors import AlignmentWarning, ConfigError
 from bandweave.mosaic.advice import advise
 from bandweave.mosaic.check_report import CheckReport, GridFacts, ImageFacts
 from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.relative_sharpness import measure_sharpness
+from bandweave.mosaic.runner import RunLimits, measure_scene
 from bandweave.mosaic.scale import decide_full_scale
 from bandweave.mosaic.sharpness import SharpnessMatch, match_sharpness
 from bandweave.mosaic.shift import decide_alignment, measure_displacement
@@ -162,8 +164,10 @@ def _match(source: PairSource, weights: str) -> SharpnessMatch | None:
     if informed.sensor is None or informed.sensor.mtf_gains(source.profile.bands) is None:
         return None
 
+    statistics = measure_scene(LearnedMethod(loaded), informed, RunLimits(available_cores()))
+
     def fitted_at(sigma: float) -> Any:
-        return LearnedMethod(loaded, pan_sigma=sigma).fit(informed.profile, None)
+        return LearnedMethod(loaded, pan_sigma=sigma).fit(informed.profile, statistics)
 
     return match_sharpness(informed, fitted_at)
 

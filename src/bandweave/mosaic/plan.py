@@ -68,8 +68,8 @@ class TilePlan:
             ValueError: A fixed tile does not lie on multiples of the ratio.
         """
         match reach:
-            case Local(apron=apron):
-                rows, cols = (max(side // ratio, 1) * ratio for side in LOCAL_BLOCK)
+            case Local(apron=apron, block=block):
+                rows, cols = block or (max(side // ratio, 1) * ratio for side in LOCAL_BLOCK)
                 return cls(scene, rows, cols, 0, _multiple(apron, ratio), crosses_edge=False)
             case FixedTile(size=size, overlap=overlap, apron=apron):
                 if size % ratio or (size - overlap) % ratio or (overlap // 2) % ratio:

@@ -13,7 +13,16 @@ from typing import Protocol, cast
 import numpy as np
 
 from bandweave.errors import NodataError, ResourceError
-from bandweave.methods.base import Fitted, FittedTiles, FixedTile, Local, Method, WholeScene
+from bandweave.methods.base import (
+    Fitted,
+    FittedTiles,
+    FixedTile,
+    Local,
+    Method,
+    NetworkTile,
+    WholeScene,
+)
+from bandweave.methods.statistics import SceneStatistics
 from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.resume import RowStore
@@ -76,16 +85,27 @@ def fit_method(
     Raises:
         NodataError: The scene holds no valid pixel.
     """
+    return method.fit(source.profile, measure_scene(method, source, limits, advance))
+
+
+def measure_scene(
+    method: Method, source: PairSource, limits: RunLimits, advance: Advance = lambda _: None
+) -> SceneStatistics | None:
+    """Gather what the method needs of the whole scene, or None where that is nothing.
+
+    Raises:
+        NodataError: The scene holds no valid pixel.
+    """
     measurement = method.measurement(source.profile)
     if measurement is None:
-        return method.fit(source.profile, None)
+        return None
     statistics = gather_statistics(source, measurement, workers=limits.workers, advance=advance)
     if max(statistics.fine.count, statistics.coarse.count) == 0:
         raise NodataError(
             f"{method.id} needs statistics of the scene, but no pixel is valid in both images; "
             "check the nodata values with `bandweave check`."
         )
-    return method.fit(source.profile, statistics)
+    return statistics
 
 
 def run_scene(
@@ -194,7 +214,7 @@ def _fuse_fixed(
 ) -> Iterator[FusedTile]:
     """Prepare tiles in a thread, run them in batches, give them back in order."""
 
-    def prepare(tile: Tile) -> tuple[ImagePair | None, Mask | None]:
+    def prepare(tile: Tile) -> tuple[NetworkTile | None, Mask | None]:
         inside = tile.read.intersection(Window.whole(source.profile.shape))
         pair = source.read(inside, precision)
         rows, cols = tile.write.relative_to(inside).slices
@@ -203,9 +223,9 @@ def _fuse_fixed(
             return None, None
         return fitted.prepare(_reflected(pair, inside, tile.read)), valid
 
-    waiting: list[tuple[Tile, ImagePair | None, Mask | None]] = []
-    for tile, (pair, valid) in in_order(prepare, tiles, 1, ahead=2 * batch):
-        waiting.append((tile, pair, valid))
+    waiting: list[tuple[Tile, NetworkTile | None, Mask | None]] = []
+    for tile, (prepared, valid) in in_order(prepare, tiles, 1, ahead=2 * batch):
+        waiting.append((tile, prepared, valid))
         if sum(p is not None for _, p, _ in waiting) == batch:
             yield from _fuse_waiting(fitted, waiting)
             waiting = []
@@ -213,12 +233,12 @@ def _fuse_fixed(
 
 
 def _fuse_waiting(
-    fitted: FittedTiles, waiting: list[tuple[Tile, ImagePair | None, Mask | None]]
+    fitted: FittedTiles, waiting: list[tuple[Tile, NetworkTile | None, Mask | None]]
 ) -> Iterator[FusedTile]:
-    pairs = [pair for _, pair, _ in waiting if pair is not None]
-    results = iter(fitted.fuse_batch(pairs) if pairs else [])
-    for tile, pair, valid in waiting:
-        yield FusedTile(tile, None if pair is None else next(results), valid)
+    prepared = [own for _, own, _ in waiting if own is not None]
+    results = iter(fitted.fuse_batch(prepared) if prepared else [])
+    for tile, own, valid in waiting:
+        yield FusedTile(tile, None if own is None else next(results), valid)
 
 
 def _reflected(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:

@@ -29,30 +29,25 @@ class Selection:
 def select_method(config: FuseConfig, profile: PairProfile) -> Selection:
     """Take the method that was asked for, or the best that fits.
 
-    Without a method: U2Net where weights are given or shipped weights fit the pair's sensor, bands
-    and ratio; else the best classical method.
+    Without a method: that of the weights given, or of shipped weights that fit the pair's sensor,
+    bands and ratio; else the best classical method.
 
     Raises:
         UnknownMethodError: There is no such method.
         UnknownNameError: There are no such weights.
-        ConfigError: Weights were given for a method that takes none.
+        ConfigError: Weights were given for a method that takes none, or are of another one.
+        CheckpointMismatchError: The weight file is damaged or foreign.
         MissingWeightsError: A learned method was asked for and no weights fit.
     """
     if config.method is None and config.weights is None:
         return _default(profile)
-    entry = find_method(config.method or "u2net")
-    if not entry.is_learned:
-        if config.weights is not None:
-            raise ConfigError(
-                f"{entry.id} takes no weights; leave out --weights, or use a learned method."
-            )
-        return Selection(entry, f"{entry.name} as asked for.")
     if config.weights is not None:
-        card = card_of(config.weights)
-        return Selection(
-            entry, f"{entry.name} with weights {card.name} as asked for.", config.weights, card
-        )
-    found = _fitting_weights(profile)
+        return _given(config.method, config.weights)
+    assert config.method is not None
+    entry = find_method(config.method)
+    if not entry.is_learned:
+        return Selection(entry, f"{entry.name} as asked for.")
+    found = _fitting_weights(profile, entry.id)
     if found is None:
         raise MissingWeightsError(
             f"No shipped weights of {entry.name} fit {describe(profile)}; give --weights FILE, "
@@ -62,12 +57,31 @@ def select_method(config: FuseConfig, profile: PairProfile) -> Selection:
     return Selection(entry, f"{entry.name} with the shipped weights {name}.", name, card)
 
 
+def _given(method: str | None, weights: str) -> Selection:
+    """Take the weights that were given, and the method whose they are."""
+    if method is not None and not find_method(method).is_learned:
+        raise ConfigError(
+            f"{find_method(method).id} takes no weights; leave out --weights, or use a learned "
+            "method."
+        )
+    card = card_of(weights)
+    entry = find_method(card.architecture)
+    if method is not None and find_method(method) is not entry:
+        raise ConfigError(
+            f"The weights {card.name} are of {entry.id}, not of {find_method(method).id}; leave "
+            "out --method, or give other weights."
+        )
+    reason = f"{entry.name} with weights {card.name} as asked for."
+    return Selection(entry, reason, weights, card)
+
+
 def _default(profile: PairProfile) -> Selection:
     found = _fitting_weights(profile)
     if found is not None:
         name, card = found
-        reason = f"U2Net, since the shipped weights {name} fit {describe(profile)}."
-        return Selection(find_method("u2net"), reason, name, card)
+        entry = find_method(card.architecture)
+        reason = f"{entry.name}, since the shipped weights {name} fit {describe(profile)}."
+        return Selection(entry, reason, name, card)
     reason = (
         f"{CLASSICAL_DEFAULT}, the best classical method here, since no shipped weights fit "
         f"{describe(profile)}."
@@ -75,14 +89,19 @@ def _default(profile: PairProfile) -> Selection:
     return Selection(find_method(CLASSICAL_DEFAULT), reason)
 
 
-def _fitting_weights(profile: PairProfile) -> tuple[str, WeightCard] | None:
-    """Return the first shipped weights made for the sensor's bands, in this order and ratio."""
+def _fitting_weights(
+    profile: PairProfile, method: str | None = None
+) -> tuple[str, WeightCard] | None:
+    """Return the first shipped weights (of a method) made for the sensor's bands and ratio."""
     if profile.sensor is None or len(profile.sensor.bands) != profile.bands:
         return None
     wanted = (profile.sensor.band_names, profile.spatial_bands, profile.ratio)
     for name in WEIGHTS:
         card = card_of(name)
-        if wanted == (card.band_names, card.config.spatial_bands, card.config.ratio):
+        if wanted == (card.band_names, card.spatial_bands, card.ratio) and method in (
+            None,
+            card.architecture,
+        ):
             return name, card
     return None
 

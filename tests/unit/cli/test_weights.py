@@ -14,14 +14,16 @@ from bandweave.cli.weights import command
 from bandweave.methods.nets.card import PUBLISHED_WV3, read_card
 from bandweave.methods.nets.checkpoint import save_weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
+from bandweave.methods.nets.table import settings_of
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.methods.nets.zoo import WEIGHTS
 
+CONFIG = U2NetConfig(bands=2, width=16)
 CARD = PUBLISHED_WV3.model_copy(
     update={
         "name": "two",
-        "config": U2NetConfig(bands=2, width=16),
+        "config": settings_of(CONFIG),
         "band_names": ("red", "nir"),
         "wavelengths": None,
     }
@@ -35,7 +37,7 @@ def _weights(*arguments: str) -> Result:
 @pytest.fixture
 def model() -> U2Net:
     torch.manual_seed(6)
-    return U2Net(CARD.config)
+    return U2Net(CONFIG)
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import torch
 from scipy import ndimage
 
 from bandweave.errors import BandCountError, GridMismatchError, ScaleError, ShapeError
-from bandweave.methods.learned import FittedLearned, LearnedMethod
+from bandweave.methods.base import NetworkTile
+from bandweave.methods.learned import FittedTileNetwork, LearnedMethod
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.initialise import start_from_interpolation
@@ -21,13 +22,15 @@ from bandweave.window import Window
 
 PROFILE = PairProfile((64, 96), 1, 3, 4, (2.0, 2.0), full_scale=1023.0)
 
+CONFIG = U2NetConfig(bands=3, width=8, head_width=4)
+
 
 @pytest.fixture(scope="module")
 def weights() -> Weights:
     torch.manual_seed(3)
     card = WeightCard(
         name="small",
-        config=U2NetConfig(bands=3, width=8, head_width=4),
+        config=CONFIG,
         band_names=("green", "red", "nir"),
         full_scale=1023,
         tile=32,
@@ -40,14 +43,14 @@ def weights() -> Weights:
         licence="Apache-2.0",
         bandweave="0.1.0",
     )
-    model = U2Net(card.config).eval()
+    model = U2Net(CONFIG).eval()
     with torch.no_grad():
         # An untrained head answers with values around 0: lift them into the unit range.
         model.head[-1].bias += 0.4
     return Weights(model, card, "0" * 64)
 
 
-def _fit(weights: Weights, profile: PairProfile = PROFILE, **options: float) -> FittedLearned:
+def _fit(weights: Weights, profile: PairProfile = PROFILE, **options: float) -> FittedTileNetwork:
     return LearnedMethod(weights, device="cpu", threads=1, **options).fit(profile, None)
 
 
@@ -91,7 +94,11 @@ class TestFit:
 class TestPrepare:
     def test_a_pair_as_trained_is_left_alone(self, weights, rng):
         pair = _pair(rng, (32, 32))
-        assert _fit(weights).prepare(pair) is pair
+        prepared = _fit(weights).prepare(pair)
+        assert np.shares_memory(prepared.spatial, pair.spatial)
+        assert np.array_equal(prepared.spatial, pair.spatial)
+        assert np.array_equal(prepared.spectral, pair.spectral)
+        assert prepared.start is None
 
     def test_a_tile_without_its_apron_is_refused(self, weights, rng):
         with pytest.raises(ShapeError, match=r"tiles of 32 pixels with 0 pixels .* 36 x 32"):
@@ -113,8 +120,7 @@ class TestPrepare:
         a = fitted.reach.apron
         inner = slice(a // 4, a // 4 + 8)
         expected = wave(4 * rows + 2.0, 4 * cols + 2.0)[inner, inner]
-        assert prepared.phase == (2.0, 2.0)
-        assert prepared.shape == (32, 32)
+        assert prepared.spatial.shape == (1, 32, 32)
         # Well sampled, so the interpolator is off by little; unmoved it would be off by 10.
         np.testing.assert_allclose(prepared.spectral[0], expected, atol=0.2)
         np.testing.assert_array_equal(prepared.spatial, pair.spatial[:, a : a + 32, a : a + 32])
@@ -144,10 +150,9 @@ class TestPrepare:
         np.testing.assert_allclose(tile.spectral, whole.spectral[:, coarse, coarse], rtol=1e-5)
 
 
-def _whole(fitted: FittedLearned, scene: ImagePair) -> ImagePair:
-    """Prepare a whole scene as one tile, by way of a reach without apron of its size."""
-    reach = replace(fitted.reach, size=scene.shape[0], apron=0)
-    return replace(fitted, reach=reach).prepare(scene)
+def _whole(fitted: FittedTileNetwork, scene: ImagePair) -> NetworkTile:
+    """Prepare a whole scene as one tile."""
+    return fitted.preparation(scene)
 
 
 class TestFuse:
@@ -178,14 +183,15 @@ class TestFuse:
     def test_a_tile_does_not_know_its_companions(self, weights, rng):
         fitted = _fit(weights)
         tiles = [_pair(rng, (32, 32)) for _ in range(fitted.reach.batch + 1)]
-        together = fitted.fuse_batch(tiles)
+        prepared = [fitted.prepare(tile) for tile in tiles]
+        together = fitted.fuse_batch(prepared)
         for k in (0, 2, len(tiles) - 1):
             np.testing.assert_array_equal(together[k], fitted.fuse(tiles[k]))
-            np.testing.assert_array_equal(together[k], fitted.fuse_batch(tiles[k::-1])[0])
+            np.testing.assert_array_equal(together[k], fitted.fuse_batch(prepared[k::-1])[0])
 
     def test_a_network_that_only_interpolates_follows_the_phase(self, weights):
         """The same ground, sampled at two phases, is fused to the same image."""
-        model = U2Net(weights.card.config).eval()
+        model = U2Net(CONFIG).eval()
         start_from_interpolation(model, weights.card.phase)
         interpolating = Weights(model, weights.card, "0" * 64)
         fused = []

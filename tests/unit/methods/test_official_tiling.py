@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from bandweave.errors import BandCountError, ShapeError
+from bandweave.errors import BandCountError, ConfigError, ShapeError
 from bandweave.methods.base import WholeScene
 from bandweave.methods.nets.card import PUBLISHED_WV3
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
+from bandweave.methods.nets.table import settings_of
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.methods.official_tiling import OfficialTiling
@@ -23,7 +24,7 @@ def weights() -> Weights:
     torch.manual_seed(5)
     config = U2NetConfig(bands=3, width=16)
     card = PUBLISHED_WV3.model_copy(
-        update={"config": config, "band_names": ("b", "g", "r"), "wavelengths": None}
+        update={"config": settings_of(config), "band_names": ("b", "g", "r"), "wavelengths": None}
     )
     model = U2Net(config).eval()
     with torch.no_grad():
@@ -62,3 +63,11 @@ def test_other_bands_are_refused(weights, rng):
     two = pair.replace(spectral=pair.spectral[:2])
     with pytest.raises(BandCountError, match="fuse 3 spectral bands"):
         OfficialTiling(weights).fit(two.profile, None)
+
+
+def test_other_networks_are_refused(weights, rng):
+    pair = _pair(rng, 32, 32)
+    model = U2Net(U2NetConfig(bands=3, width=16, base="exp"))
+    based = Weights(model, weights.card, "0" * 64)
+    with pytest.raises(ConfigError, match="another network: use --tiling blend"):
+        OfficialTiling(based).fit(pair.profile, None)

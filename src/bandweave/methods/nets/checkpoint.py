@@ -14,14 +14,15 @@ from torch import Tensor
 
 from bandweave.errors import CheckpointMismatchError, OutputError
 from bandweave.methods.nets.card import HEADER_KEY, WeightCard, file_sha256, read_card
-from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.table import NETWORKS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Weights:
     """A network ready to run, with what is known of it."""
 
-    model: U2Net
+    model: FusionNetwork
     """On the CPU, float32, in evaluation mode."""
     card: WeightCard
     """What the file says of itself."""
@@ -30,7 +31,7 @@ class Weights:
 
 
 def save_weights(
-    path: Path, model: U2Net, card: WeightCard, *, dtype: torch.dtype = torch.float32
+    path: Path, model: FusionNetwork, card: WeightCard, *, dtype: torch.dtype = torch.float32
 ) -> None:
     """Write a weight file: first beside its final name, then moved there.
 
@@ -38,7 +39,7 @@ def save_weights(
 
     Args:
         path: Ends in `.safetensors` by convention; an existing file is replaced.
-        model: Its configuration must be the card's.
+        model: Of the card's architecture and configuration.
         card: Goes into the header as JSON.
         dtype: `torch.float16` halves the file; `load_weights` returns float32 either way.
 
@@ -46,9 +47,12 @@ def save_weights(
         CheckpointMismatchError: Card and model differ, or a weight is not finite in `dtype`.
         OutputError: The file could not be written.
     """
-    if model.config != card.config:
+    entry = NETWORKS[card.architecture]
+    described = entry.configure(card.config, source="The card")
+    if type(model) is not entry.load() or model.config != described:
         raise CheckpointMismatchError(
-            f"The card describes {card.config}, the network to be saved is {model.config}."
+            f"The card describes {entry.name} with {described}, the network to be saved is "
+            f"{type(model).__name__} with {model.config}."
         )
     tensors = {
         name: tensor.detach().cpu().to(dtype).contiguous()
@@ -76,7 +80,12 @@ def load_weights(path: Path) -> Weights:
         tensors = load_file(path, device="cpu")
     except (SafetensorError, OSError) as error:
         raise CheckpointMismatchError(f"{path} is damaged ({error}); fetch it again.") from error
-    model = U2Net(card.config)
+    model = NETWORKS[card.architecture].build(card.config, source=f"The card of {path}")
+    if card.tile % model.stride:
+        raise CheckpointMismatchError(
+            f"The card of {path} gives a tile of {card.tile} pixels, but the network needs a "
+            f"multiple of {model.stride}."
+        )
     expected = model.state_dict()
     for names, verb in (
         (sorted(expected.keys() - tensors.keys()), "lacks"),

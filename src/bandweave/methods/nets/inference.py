@@ -7,6 +7,7 @@ last bits. So every tile, or every full batch, is computed in one fixed shape.
 from __future__ import annotations
 
 import copy
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
@@ -15,13 +16,16 @@ import torch
 from numpy.typing import NDArray
 
 from bandweave.errors import ConfigError
-from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.network import FusionNetwork
 
 Device = Literal["auto", "cpu", "cuda"]
 Tiles = NDArray[np.float32]
 
 GPU_BATCH = 32
 """Tiles per call on a GPU, enough to fill it."""
+
+# They are one for all threads: who sets them holds this.
+_CUDNN_SWITCHES = threading.Lock()
 
 
 class TileRunner(Protocol):
@@ -32,12 +36,14 @@ class TileRunner(Protocol):
         """Return how many tiles at a time keep the device busy."""
         ...
 
-    def __call__(self, spatial: Tiles, spectral: Tiles) -> Tiles:
-        """Fuse tiles of the unit range, clamped to it.
+    def __call__(self, spatial: Tiles, spectral: Tiles, start: Tiles | None = None) -> Tiles:
+        """Fuse tiles of the unit range, clamped to it; may be called from several threads.
 
         Args:
             spatial: `(n, c, H, W)`, unit range.
             spectral: `(n, C, H/ratio, W/ratio)`, unit range.
+            start: `(n, C, H, W)`, unit range: what the network's base makes of the tiles, or None
+                where it has none.
 
         Returns:
             `(n, C, H, W)`, clamped to [0, 1]; each tile is the same whatever else is passed.
@@ -45,18 +51,23 @@ class TileRunner(Protocol):
         ...
 
 
-def make_runner(model: U2Net, device: Device, threads: int | None = None) -> TileRunner:
+def make_runner(
+    model: FusionNetwork, device: Device, threads: int | None = None, gpu_batch: int = GPU_BATCH
+) -> TileRunner:
     """Put a copy of a network on a device.
 
     Args:
         model: Left as it is.
         device: `auto` takes a CUDA device where there is one.
         threads: Tiles computed side by side on the CPU; None for as many as torch would use.
+        gpu_batch: Tiles per call on a GPU.
 
     Raises:
         ConfigError: `cuda` was asked for and there is none.
     """
-    return CpuRunner(model, threads) if chosen_device(device) == "cpu" else CudaRunner(model)
+    if chosen_device(device) == "cpu":
+        return CpuRunner(model, threads)
+    return CudaRunner(model, gpu_batch)
 
 
 def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
@@ -79,7 +90,7 @@ class CpuRunner:
     (benchmarks/bench_tiles.py).
     """
 
-    def __init__(self, model: U2Net, threads: int | None = None) -> None:
+    def __init__(self, model: FusionNetwork, threads: int | None = None) -> None:
         self._model = _frozen_copy(model)
         self._threads = threads or torch.get_num_threads()
         self._pool = ThreadPoolExecutor(self._threads, initializer=_use_one_core)
@@ -89,17 +100,18 @@ class CpuRunner:
         """Return four tiles per thread, so that threads seldom wait for the last one."""
         return 4 * self._threads
 
-    def __call__(self, spatial: Tiles, spectral: Tiles) -> Tiles:
+    def __call__(self, spatial: Tiles, spectral: Tiles, start: Tiles | None = None) -> Tiles:
         """Fuse tiles of the unit range, see `TileRunner`."""
-        fused = list(self._pool.map(self._fuse_one, spatial, spectral))
+        images = (spatial, spectral) if start is None else (spatial, spectral, start)
+        fused = list(self._pool.map(self._fuse_one, *images))
         # Setting the threads of a worker also sets what threads to come will start with: give that
         # back the value of the calling thread.
         torch.set_num_threads(torch.get_num_threads())
         return np.stack(fused)
 
-    def _fuse_one(self, spatial: Tiles, spectral: Tiles) -> Tiles:
+    def _fuse_one(self, *images: Tiles) -> Tiles:
         with torch.inference_mode():
-            fused = self._model(_channels_last(spatial[None]), _channels_last(spectral[None]))
+            fused = self._model(*(_channels_last(image[None]) for image in images))
             tile: Tiles = fused[0].clamp(0, 1).numpy()
         return tile
 
@@ -107,34 +119,32 @@ class CpuRunner:
 class CudaRunner:
     """Batches of one fixed shape; the last one is filled with repetitions of its last tile."""
 
-    batch = GPU_BATCH
-
-    def __init__(self, model: U2Net) -> None:
+    def __init__(self, model: FusionNetwork, batch: int = GPU_BATCH) -> None:
         self._model = _frozen_copy(model).to("cuda")
+        self.batch = batch
 
-    def __call__(self, spatial: Tiles, spectral: Tiles) -> Tiles:
+    def __call__(self, spatial: Tiles, spectral: Tiles, start: Tiles | None = None) -> Tiles:
         """Fuse tiles of the unit range, see `TileRunner`."""
-        starts = range(0, len(spatial), self.batch)
-        stops = [start + self.batch for start in starts]
+        images = (spatial, spectral) if start is None else (spatial, spectral, start)
         return np.concatenate(
-            [self._fuse(spatial[k:n], spectral[k:n]) for k, n in zip(starts, stops, strict=True)]
+            [
+                self._fuse(*(image[first : first + self.batch] for image in images))
+                for first in range(0, len(spatial), self.batch)
+            ]
         )
 
-    def _fuse(self, spatial: Tiles, spectral: Tiles) -> Tiles:
-        count = len(spatial)
+    def _fuse(self, *images: Tiles) -> Tiles:
+        count = len(images[0])
         order = np.minimum(np.arange(self.batch), count - 1)
         # Without this, convolutions round their inputs to 10 bits of mantissa.
         exact = torch.backends.cudnn.flags(allow_tf32=False)
-        with torch.inference_mode(), exact:
-            fused = self._model(
-                _channels_last(spatial[order]).to("cuda"),
-                _channels_last(spectral[order]).to("cuda"),
-            )
+        with _CUDNN_SWITCHES, torch.inference_mode(), exact:
+            fused = self._model(*(_channels_last(image[order]).to("cuda") for image in images))
             tiles: Tiles = fused[:count].clamp(0, 1).cpu().numpy()
         return tiles
 
 
-def _frozen_copy(model: U2Net) -> U2Net:
+def _frozen_copy(model: FusionNetwork) -> FusionNetwork:
     """Copy a network for inference; channels last saves copies between maps and tokens."""
     copied = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
     for parameter in copied.parameters():

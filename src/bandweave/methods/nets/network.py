@@ -53,6 +53,11 @@ class FusionNetwork(nn.Module):
     """Rows and columns, and the origins of tiles, must be multiples of this."""
     config: NetworkConfig
 
+    @property
+    def unused_as_published(self) -> int:
+        """Return the parameters that the published class holds besides these and never uses."""
+        return 0
+
     def check(self, spatial: Tensor, spectral: Tensor, start: Tensor | None) -> None:
         """Refuse inputs that the layers would refuse less legibly, or not at all.
 

@@ -85,6 +85,21 @@ class NetworkEntry:
         """
         return self.load()(self.configure(settings, source=source))
 
+    def describe(self, settings: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+        """Return what follows from the settings: reach, base, and the published class's count.
+
+        Raises:
+            CheckpointMismatchError: As `configure`.
+        """
+        model = self.build(settings, source=source)
+        radius = model.receptive_radius
+        used = sum(parameter.numel() for parameter in model.parameters())
+        return {
+            "reach": "the whole tile" if radius is None else f"{radius} pixels around each",
+            "starts_from": model.base,
+            "parameters_as_published": used + model.unused_as_published,
+        }
+
 
 NETWORKS: dict[str, NetworkEntry] = {
     "u2net": NetworkEntry(

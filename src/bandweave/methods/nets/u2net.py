@@ -13,7 +13,12 @@ from torch.nn import functional
 
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.s2block import S2Block
-from bandweave.methods.nets.u2net_config import U2NetConfig, Variant
+from bandweave.methods.nets.u2net_config import (
+    U2NetConfig,
+    Variant,
+    parameter_count,
+    published_parameter_count,
+)
 
 # Two Down halve the map twice, so every tile side is a multiple of this.
 STRIDE = 4
@@ -50,6 +55,11 @@ class U2Net(FusionNetwork):
         self.down1, self.down2 = Down(width), Down(2 * width)
         self.up1, self.up2 = Up(2 * width), Up(width)
         self.head = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.01), _conv(width, bands))
+
+    @property
+    def unused_as_published(self) -> int:
+        """Return the parameters that the published class holds besides these and never uses."""
+        return published_parameter_count(self.config) - parameter_count(self.config)
 
     def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
         """Return the fused images `(B, C, H, W)`, unit range, not clamped.

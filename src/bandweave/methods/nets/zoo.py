@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bandweave.errors import UnknownNameError
-from bandweave.methods.nets.card import WeightCard, read_card
+from bandweave.methods.nets.card import WeightCard, count_numbers, read_card
 
 if TYPE_CHECKING:
     from bandweave.methods.nets.checkpoint import Weights
@@ -47,6 +47,19 @@ def card_of(name_or_file: str) -> WeightCard:
     """
     path = find_file(name_or_file)
     return load_named(name_or_file).card if path.suffix == ".pth" else read_card(path)
+
+
+def count_parameters(name_or_file: str) -> int:
+    """Return how many numbers a weight file holds; of our own files only the header is read.
+
+    Raises:
+        UnknownNameError: Neither a name nor a file; the message lists the names.
+        CheckpointMismatchError: The file is damaged or foreign.
+    """
+    path = find_file(name_or_file)
+    if path.suffix == ".pth":
+        return sum(p.numel() for p in load_named(name_or_file).model.parameters())
+    return count_numbers(path)
 
 
 def find_file(name_or_file: str) -> Path:

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.compat import PUBLISHED_NAMES, UNUSED_NAMES
+from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.table import NETWORKS
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 
@@ -35,9 +37,9 @@ def card() -> WeightCard:
 
 
 @pytest.fixture
-def model(card: WeightCard) -> U2Net:
+def model(card: WeightCard) -> FusionNetwork:
     torch.manual_seed(1)
-    return U2Net(card.config).eval()
+    return NETWORKS[card.architecture].build(card.config, source="The test").eval()
 
 
 @pytest.fixture

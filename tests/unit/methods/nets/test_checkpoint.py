@@ -14,7 +14,9 @@ from safetensors.torch import load_file, save_file
 from bandweave.errors import CheckpointMismatchError, OutputError
 from bandweave.methods.nets.card import HEADER_KEY, WeightCard, file_sha256, parse_card, read_card
 from bandweave.methods.nets.checkpoint import load_weights, save_weights
-from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.table import settings_of
+from bandweave.methods.nets.u2net_config import U2NetConfig
 
 
 @pytest.fixture
@@ -23,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def saved(path: Path, model: U2Net, card: WeightCard) -> Path:
+def saved(path: Path, model: FusionNetwork, card: WeightCard) -> Path:
     save_weights(path, model, card)
     return path
 
@@ -65,8 +67,8 @@ class TestRoundTrip:
 
 class TestSaving:
     def test_card_and_network_must_agree(self, path, model, card):
-        other = card.model_copy(update={"config": model.config.__class__(bands=3)})
-        with pytest.raises(CheckpointMismatchError, match="The card describes"):
+        other = card.model_copy(update={"config": settings_of(U2NetConfig(bands=3))})
+        with pytest.raises(CheckpointMismatchError, match="The card describes U2Net with"):
             save_weights(path, model, other)
         assert not path.exists()
 
@@ -142,6 +144,24 @@ class TestRefusing:
         with pytest.raises(CheckpointMismatchError, match=words):
             load_weights(saved)
 
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"config": {"depth": 2}}, "gives U2Net a setting 'depth'.* it has bands, "),
+            ({"config": {"head_width": 5}}, "impossible settings: .*head width 5 does not divide"),
+            ({"config": {"variant": "v9"}}, "impossible settings: variant: Input should be"),
+            ({"tile": 34, "config": {"ratio": 2}}, "tile of 34 pixels.*multiple of 4"),
+        ],
+    )
+    def test_cards_that_do_not_fit_their_network(self, saved, card, change, words):
+        """Only loading knows the network; the card alone is read without it."""
+        changed = card.model_dump(mode="json") | change
+        changed["config"] = card.config | change["config"]
+        save_file(load_file(saved), saved, metadata={HEADER_KEY: json.dumps(changed)})
+        assert read_card(saved).name == "small"
+        with pytest.raises(CheckpointMismatchError, match=words):
+            load_weights(saved)
+
 
 class TestCard:
     @pytest.mark.parametrize(
@@ -149,13 +169,13 @@ class TestCard:
         [
             ({"licence": None}, "licence"),
             ({"colour": "red"}, "colour: Extra inputs are not permitted"),
-            ({"architecture": "pnn"}, "architecture: Input should be 'u2net'"),
+            ({"architecture": "vgg"}, "there is no network 'vgg'; known are u2net"),
             ({"full_scale": 0}, "full_scale: Input should be greater than 0"),
-            ({"tile": 30}, "multiple of 4"),
+            ({"tile": 30}, "multiple of 4, got 30"),
             ({"band_names": ["red"]}, "band_names lists 1 bands, the network has 3"),
             ({"wavelengths": [1.0, 2.0]}, "wavelengths lists 2 bands, the network has 3"),
-            ({"config": {"bands": 3, "depth": 2}}, "config.depth: Unexpected keyword"),
-            ({"config": {"bands": 3, "head_width": 5}}, "head width 5 does not divide"),
+            ({"config": {"bands": 3, "spatial_bands": 1}}, "ratio must be a whole number .* None"),
+            ({"config": {"bands": 0, "spatial_bands": 1, "ratio": 4}}, "bands must be .* got 0"),
             ({"scores": [{"data": "x"}]}, "scores.0.protocol"),
         ],
     )

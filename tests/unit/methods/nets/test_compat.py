@@ -20,6 +20,7 @@ from bandweave.methods.nets.compat import (
     load_published,
     load_published_wv3,
 )
+from bandweave.methods.nets.table import settings_of
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from oracles import released_u2net
@@ -37,7 +38,7 @@ class Bomb:
 
 def _card_for(model: U2Net) -> WeightCard:
     names = ("blue", "green", "red", "nir")
-    changes = {"config": model.config, "band_names": names, "wavelengths": None}
+    changes = {"config": settings_of(model.config), "band_names": names, "wavelengths": None}
     return PUBLISHED_WV3.model_copy(update=changes | {"name": "four"})
 
 

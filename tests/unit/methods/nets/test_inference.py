@@ -13,7 +13,7 @@ from bandweave.methods.nets.inference import CpuRunner, CudaRunner, make_runner
 @pytest.fixture
 def tiles(rng, card) -> tuple[np.ndarray, np.ndarray]:
     spatial = rng.random((7, 1, 32, 32), np.float32)
-    return spatial, rng.random((7, card.config.bands, 8, 8), np.float32)
+    return spatial, rng.random((7, card.bands, 8, 8), np.float32)
 
 
 def test_equals_the_network_clamped(model, tiles):

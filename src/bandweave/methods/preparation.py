@@ -1,0 +1,130 @@
+"""What is done to a pair before a network sees it: phase, PAN sharpness, image to start from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bandweave.degrade.sampling import blur_gaussian, interpolate, interpolation_apron
+from bandweave.errors import ConfigError
+from bandweave.methods.base import Fitted, Local, Method, NetworkTile
+from bandweave.methods.statistics import Measurement
+from bandweave.methods.table import find_method
+from bandweave.pair import ImagePair, PairProfile
+from bandweave.radiometry import Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedBase:
+    """A closed form, fitted to the scene, whose result a network starts from."""
+
+    fitted: Fitted
+    precision: type[np.float32 | np.float64]
+    """Type in which the method computes."""
+    apron: int
+    """Fine pixels of context per side that it needs."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preparation:
+    """Bring pairs to what the weights know.
+
+    The coarse image is resampled by the difference of the phases and the PAN is blurred; the PAN is
+    never moved. The base sees the blurred PAN and the coarse image as it lies, since it knows
+    phases itself.
+    """
+
+    ratio: int
+    shift: tuple[float, float]
+    """Coarse pixels (rows, columns) by which the pair's samples lie behind those trained with."""
+    pan_sigma: float
+    """Width of the Gaussian over the PAN, fine pixels."""
+    base: FittedBase | None
+
+    @property
+    def apron(self) -> int:
+        """Return the fine pixels of context that make the result exact, a multiple of the ratio."""
+        moved = 0
+        if any(self.shift):
+            moved = interpolation_apron(1) + int(max(abs(s) for s in self.shift))
+        blur = blur_apron(self.pan_sigma, self.ratio)
+        based = 0 if self.base is None else self.base.apron
+        return max(self.ratio * moved, -(-(blur + based) // self.ratio) * self.ratio)
+
+    def __call__(self, pair: ImagePair) -> NetworkTile:
+        """Return what the network is given, of the extent of the pair."""
+        softened = soften(pair, self.pan_sigma)
+        spectral = pair.spectral
+        if any(self.shift):
+            spectral = interpolate(pair.spectral, 1, self.shift, border="symmetric")
+        start = None if self.base is None else _start(self.base, softened)
+        return NetworkTile(softened.spatial, spectral, start)
+
+
+def make_base(name: str) -> Method:
+    """Return the closed form of a network, not yet fitted.
+
+    Raises:
+        UnknownMethodError: There is no such method.
+        ConfigError: It is learned itself.
+    """
+    entry = find_method(name)
+    if entry.create is None:
+        raise ConfigError(
+            f"A network starts from a method without weights, not from {name!r}; its card was "
+            "written by hand."
+        )
+    return entry.create()
+
+
+def base_measurement(base: Method, profile: PairProfile, pan_sigma: float) -> Measurement | None:
+    """Return what the base has to measure, of pairs whose PAN is blurred first."""
+    own = base.measurement(profile)
+    if own is None or not pan_sigma:
+        return own
+    return Measurement(
+        lambda pair: own.features(soften(pair, pan_sigma)),
+        own.apron + blur_apron(pan_sigma, profile.ratio),
+    )
+
+
+def require_local(fitted: Fitted, base: Method, name: str) -> FittedBase:
+    """Return the fitted base with its context.
+
+    Args:
+        fitted: The base, fitted.
+        base: The base.
+        name: Name of the weights, for the message.
+
+    Raises:
+        ConfigError: The base needs the whole scene at once.
+    """
+    if not isinstance(fitted.reach, Local):
+        raise ConfigError(
+            f"The weights {name} start from {base.id}, which needs the whole scene at once: tiles "
+            "of a network cannot start from it."
+        )
+    return FittedBase(fitted, base.precision, fitted.reach.apron)
+
+
+def soften(pair: ImagePair, sigma: float) -> ImagePair:
+    """Blur the spatial image with a Gaussian of `sigma` fine pixels; 0 leaves the pair alone."""
+    return pair.replace(spatial=blur_gaussian(pair.spatial, sigma)) if sigma else pair
+
+
+def blur_apron(sigma: float, ratio: int) -> int:
+    """Return the fine pixels of context that the Gaussian needs, a multiple of the ratio."""
+    # It is cut at 4 σ, rounded.
+    return ratio * math.ceil(int(4 * sigma + 0.5) / ratio)
+
+
+def _start(base: FittedBase, pair: ImagePair) -> Image:
+    """Run the base in the type it computes in."""
+    if pair.spatial.dtype != base.precision:
+        pair = pair.replace(
+            spatial=pair.spatial.astype(base.precision),
+            spectral=pair.spectral.astype(base.precision),
+        )
+    return base.fitted.fuse(pair).astype(np.float32, copy=False)
