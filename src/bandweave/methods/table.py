@@ -14,6 +14,7 @@ from bandweave.methods.base import Method
 from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.local_regression import LocalRegression
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
+from bandweave.methods.nets.table import NETWORKS, NetworkEntry
 from bandweave.methods.sfim import Sfim
 from bandweave.methods.substitution.bdsd import BdsdPc
 from bandweave.methods.substitution.brovey import Brovey
@@ -52,6 +53,25 @@ class MethodEntry:
     def is_learned(self) -> bool:
         """Tell whether the method needs a weight file."""
         return self.create is None
+
+
+def _learned(name: str, network: NetworkEntry) -> MethodEntry:
+    """Return the line of a network."""
+    return MethodEntry(
+        id=name,
+        name=network.name,
+        family="learned",
+        citation=network.citation,
+        reach=(
+            "fixed tile of the weights, overlapped and blended"
+            if network.has_fixed_tile
+            else "local, as far as the network sees"
+        ),
+        statistics="none, or those of the closed form that the weights start from",
+        parity=network.parity,
+        ratios=network.ratios,
+        create=None,
+    )
 
 
 # Shown by tests/test_parity_classical.py.
@@ -244,17 +264,7 @@ METHODS: dict[str, MethodEntry] = {
         create=Tv,
         create_toolbox=partial(Tv, toolbox=True, precision=np.float64),
     ),
-    "u2net": MethodEntry(
-        id="u2net",
-        name="U2Net",
-        family="learned",
-        citation="Peng, Guo, Wu and Deng 2023, ACM MM, doi 10.1145/3581783.3612084",
-        reach="fixed tile of the weights, overlapped and blended",
-        statistics="none",
-        parity="released network block by block in float32",
-        ratios="4 (2 with weights trained for it)",
-        create=None,
-    ),
+    **{name: _learned(name, network) for name, network in NETWORKS.items()},
 }
 
 
