@@ -15,6 +15,7 @@ from torch.nn import functional
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import (
     Residual,
+    learned_upsampling,
     residual_block,
     same_conv,
     start_truncated_normal,
@@ -69,11 +70,14 @@ class BDPN(FusionNetwork):
             for _ in range(2)
         )
         self.details = same_conv(width, bands)
-        self.up_to_half, self.up_to_full = (
-            nn.Sequential(same_conv(bands, 4 * bands), nn.PixelShuffle(2)) for _ in range(2)
-        )
+        self.up_to_half, self.up_to_full = (learned_upsampling(bands, 2) for _ in range(2))
         # As the published program draws them.
         start_truncated_normal(self, variance=2.6)
+
+    @property
+    def unused_as_published(self) -> int:
+        """Return 1: the slope of an activation that the published class creates and never uses."""
+        return 1
 
     def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
         """Return the fused images `(B, C, H, W)`, unit range, not clamped.

@@ -51,6 +51,35 @@ def residual_trunk(channels_in: int, width: int, blocks: int, channels_out: int)
     )
 
 
+def learned_upsampling(channels: int, ratio: int) -> nn.Sequential:
+    """Return a 3x3 convolution to ratio² times the channels and the pixel shuffle of these."""
+    return nn.Sequential(same_conv(channels, ratio**2 * channels), nn.PixelShuffle(ratio))
+
+
+def enlarge_bilinear(spectral: Tensor, ratio: int) -> Tensor:
+    """Interpolate bilinearly; beyond the outermost samples the image is constant.
+
+    Args:
+        spectral: `(B, C, h, w)`; coarse sample k lies at fine index ratio · k + (ratio - 1) / 2.
+        ratio: Fine pixels per coarse one.
+
+    Returns:
+        `(B, C, ratio h, ratio w)`.
+    """
+    return functional.interpolate(
+        spectral, scale_factor=ratio, mode="bilinear", align_corners=False
+    )
+
+
+def bilinear_radius(ratio: int) -> int:
+    """Return how many fine pixels per side `enlarge_bilinear` reaches.
+
+    A coarse pixel counts as reached as soon as one of its fine pixels is.
+    """
+    # The last fine pixel before the centre of its coarse pixel still uses the coarse pixel before.
+    return ratio // 2
+
+
 def high_pass(image: Tensor) -> Tensor:
     """Return `image` minus its 5x5 box mean, band by band.
 

@@ -64,6 +64,28 @@ _TRUNK = (
     | {f"res{n}.conv20": f"trunk.{n + 1}.layers.0" for n in range(1, 5)}
     | {f"res{n}.conv21": f"trunk.{n + 1}.layers.2" for n in range(1, 5)}
 )
+_LAGCONVS = {"head_conv.0": "layers.0", "tail_conv": "layers.7"} | {
+    f"RB{n}.conv{k + 1}": f"layers.{n + 1}.layers.{2 * k}" for n in range(1, 6) for k in range(2)
+}
+_PMACNET_BRANCH = {"0": "0", "3": "3"} | {
+    f"{n}.{layer}": f"{n}.layers.0.{name}"
+    for n in (1, 2)
+    for layer, name in (
+        ("conv1", "parallel.0"),
+        ("conv1_1", "parallel.1"),
+        ("conv1_2", "parallel.2"),
+        ("conv1_3", "parallel.3"),
+        ("ln", "norm"),
+        ("conv2", "mlp.0"),
+        ("conv3", "mlp.2"),
+    )
+}
+_FUSFORMER_ATTENTION = (
+    ("norm", "0"),
+    ("fn.to_qkv", "1.query_key_value"),
+    ("fn.to_out.0", "1.output"),
+)
+_FUSFORMER_MLP = (("norm", "0"), ("fn.net.0", "1"), ("fn.net.3", "3"))
 
 PUBLISHED: dict[str, PublishedNames] = {
     "pnn": PublishedNames(_CHAIN),
@@ -90,6 +112,80 @@ PUBLISHED: dict[str, PublishedNames] = {
             for index, layer in enumerate(("conv20", "prelu", "conv21"))
         },
         unused=("backbone.*", "backbone2.*", "prelu.*"),
+    ),
+    "mucnn": PublishedNames(
+        {
+            "conv_up1.conv_up1": "spectral_half.0",
+            "conv_up2.conv_up1": "spectral_full.0",
+            "pan_down.conv_down1": "spatial_half",
+            "pan_down.conv_down2": "spatial_quarter",
+            "conv1.conv.0": "encode_full",
+            "conv2.conv.0": "encode_half",
+            "conv3.conv.0": "encode_quarter",
+            "conv4.conv.0": "decode_half",
+            "conv5.conv.0": "decode_full",
+            "up1.conv_up1": "up_half.0",
+            "up2.conv_up1": "up_full.0",
+            "O_conv3.conv": "head_quarter",
+            "O_conv4.conv": "head_half",
+            "O_conv5.conv": "head_full",
+        }
+    ),
+    "lagnet": PublishedNames(
+        {
+            f"{theirs}.{part}": f"{ours}.{name}"
+            for theirs, ours in _LAGCONVS.items()
+            for part, name in (
+                ("weight", "weight"),
+                ("attention1", "tap_weights"),
+                ("attention3", "bias"),
+            )
+        }
+    ),
+    "pmacnet": PublishedNames(
+        {
+            f"Det_Reg.{theirs}.{layer}": f"{ours}.{name}"
+            for theirs, ours in (("detail_reg", "spectral_branch"), ("roi_reg", "detail_branch"))
+            for layer, name in _PMACNET_BRANCH.items()
+        }
+    ),
+    "restfnet": PublishedNames(
+        {
+            f"{theirs}_{layer}": f"{ours}_encoder.{name}"
+            for theirs, ours in (("lr", "spectral"), ("hr", "spatial"))
+            for layer, name in (("conv1", "first"), ("conv2", "second"), ("down_conv", "down"))
+        }
+        | {
+            "fusion_conv1": "fuse_half.layers",
+            "fusion_conv2": "down",
+            "fusion_conv3": "fuse_quarter.layers",
+            "fusion_conv4": "up_half",
+            "recons_conv1.0": "merge_half",
+            "recons_conv2": "restore_half.layers",
+            "recons_conv3": "up_full",
+            "recons_conv4.0": "merge_full",
+            "recons_conv5": "restore_full.layers",
+            "recons_conv6": "head",
+        }
+    ),
+    "ssrnet": PublishedNames(
+        {
+            "conv_fus.0": "fusion",
+            "conv_spat.0": "spatial_reconstruction",
+            "conv_spec.0": "spectral_reconstruction",
+        },
+        unused=("weight",),
+    ),
+    "fusformer": PublishedNames(
+        {"Embedding.0": "embedding", "refine": "head"}
+        | {
+            f"{theirs}.layers.{k}.{part}.fn.{layer}": f"layers.{first + k}.{part}.layers.{name}"
+            for theirs, first, attentions in (("T_E", 0, 1), ("T_D", 2, 2))
+            for k in range(2)
+            for part in range(attentions + 1)
+            for layer, name in (_FUSFORMER_MLP if part == attentions else _FUSFORMER_ATTENTION)
+        },
+        unused=("T_E.pos_embedding", "T_D.pos_embedding"),
     ),
 }
 """Key in NETWORKS -> names."""

@@ -13,7 +13,14 @@ from torch import nn
 
 from bandweave.errors import ShapeError
 from bandweave.methods.nets.architecture import Architecture
-from bandweave.methods.nets.blocks import high_pass, residual_trunk, start_truncated_normal
+from bandweave.methods.nets.blocks import (
+    bilinear_radius,
+    enlarge_bilinear,
+    high_pass,
+    learned_upsampling,
+    residual_trunk,
+    start_truncated_normal,
+)
 
 
 class TestHighPass:
@@ -50,6 +57,41 @@ class TestTruncatedNormal:
         start_truncated_normal(module, variance=1.0)
         unchanged = [torch.equal(p, b) for p, b in zip(module.parameters(), before, strict=True)]
         assert unchanged == [True, True, True, False]
+
+
+class TestEnlargeBilinear:
+    @pytest.mark.parametrize("ratio", [2, 3, 4])
+    def test_equals_linear_interpolation_between_pixel_centres(self, rng, ratio):
+        image = rng.random((2, 7, 5))
+        rows, cols = ((np.arange(ratio * n) - (ratio - 1) / 2) / ratio for n in image.shape[1:])
+        expected = [
+            scipy.ndimage.map_coordinates(
+                band, np.meshgrid(rows, cols, indexing="ij"), order=1, mode="nearest"
+            )
+            for band in image
+        ]
+        enlarged = enlarge_bilinear(torch.from_numpy(image)[None], ratio)
+        np.testing.assert_allclose(enlarged[0], expected, rtol=0, atol=1e-14)
+
+    @pytest.mark.parametrize("ratio", [1, 2, 3, 4, 5, 8])
+    def test_the_radius_is_that_of_one_bright_pixel(self, ratio):
+        image = torch.zeros(1, 1, 5, 5)
+        image[..., 2, 2] = 1
+        lit = np.flatnonzero(enlarge_bilinear(image, ratio)[0, 0].sum(dim=0))
+        assert (lit[0], lit[-1]) == (
+            2 * ratio - bilinear_radius(ratio),
+            3 * ratio - 1 + bilinear_radius(ratio),
+        )
+
+
+def test_learned_upsampling_spreads_channels_over_a_pixel():
+    layer = learned_upsampling(2, 2)
+    with torch.no_grad():
+        layer[0].weight.zero_()
+        layer[0].bias.copy_(torch.arange(8.0))
+        enlarged = layer(torch.rand(1, 2, 3, 4))
+    expected = torch.tensor([[[0.0, 1], [2, 3]], [[4, 5], [6, 7]]]).repeat(1, 3, 4)
+    assert torch.equal(enlarged[0], expected)
 
 
 def test_a_trunk_without_weights_is_its_last_bias():
