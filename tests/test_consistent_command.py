@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
+from scipy.io import savemat
 
 import bandweave
 from bandweave.cli.main import main
 from bandweave.degrade.observe import observe
 from bandweave.errors import BandCountError, ConfigError, SensorModelError
+from bandweave.metrics.scores import MET_BY_CONSISTENCY
+from bandweave.metrics.table import METRICS
 from scenes import smooth_truth, write_pair, write_tif, write_weights
 
 
@@ -220,3 +225,42 @@ def test_the_ms_as_delivered_in_whole_numbers_is_met_within_its_rounding(run, tm
     assert run("fuse", pan, ms, out, *options)[0] == 0
     # The output is rounded too, which A averages down to a part of its 0.29 DN.
     assert misfit(out, ms) < 1
+
+
+@pytest.mark.parametrize("container", ["tif", "mat"])
+def test_metrics_that_the_step_meets_are_marked(run, tmp_path, container) -> None:
+    truth = smooth_truth(4, 160, 128)
+    lrms = observe(truth, [0.3], 4, (1.5, 1.5))
+    if container == "tif":
+        place = Affine(0.5, 0, 0, 0, -0.5, 0)
+        pan = write_tif(tmp_path / "pan.tif", truth.mean(axis=0, keepdims=True), place)
+        ms = write_tif(tmp_path / "ms.tif", lrms, Affine(2, 0, 0, 0, -2, 0))
+        inputs, given = (pan, ms), ("--pan", pan, "--ms", ms)
+    else:
+        pair = tmp_path / "pair.mat"
+        savemat(pair, {"I_PAN": truth.mean(axis=0), "I_MS_LR": lrms.transpose(1, 2, 0)})
+        inputs, given = (pair,), ("--pan", pair)
+    marked = {}
+    for name, options in (("plain", ()), ("moved", ("--consistent",))):
+        out = tmp_path / f"{name}.{container}"
+        fused = run("fuse", *inputs, out, "--method", "brovey", "--sensor", "none", *options)
+        assert fused[0] == 0, fused[2]
+        table = tmp_path / f"{name}.csv"
+        score = ("evaluate", out, *given, "--sensor", "none", "--csv", table)
+        status, shown, err = run(*score)
+        assert status == 0, err
+        assert ("†" in shown) == (name == "moved")
+        assert shown.count("says nothing about an image") == (name == "moved")
+        marked[name] = json.loads(run(*score, "--json")[1])["images"][0]["meaningless"]
+        with table.open(encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["meaningless"] for row in rows] == [" ".join(marked[name])] * 3
+        group = json.loads(run(*score, "--protocol", "reprojection", "--json")[1])["images"][0]
+        assert group["meaningless"] == (
+            [] if name == "plain" else ["r_q2n", "r_uqi", "r_sam", "r_ergas"]
+        )
+    assert marked == {"plain": [], "moved": ["d_lambda_k", "hqnr"]}
+
+
+def test_every_marked_metric_exists() -> None:
+    assert set(MET_BY_CONSISTENCY) <= set(METRICS)

@@ -28,6 +28,7 @@ from bandweave.window import Window
 _PATH = click.Path(path_type=Path)
 _MAP_PIXELS = 1024  # per side of an error map
 _MAP_SHARE = 0.05  # of the full scale that an error map shows white
+_MARK = "†"  # behind values that say nothing about a consistent image
 _WIDTH = 160  # columns of the table where stdout is no terminal
 
 
@@ -151,17 +152,24 @@ def _print(rows: Sequence[Evaluated]) -> None:
         unit = f" {metric.unit}" if metric.unit else ""
         better = "higher" if metric.direction == "higher" else "lower"
         table.add_column(f"{metric.name}{unit}\n{better}", justify="right")
-    for row in rows:
-        table.add_row(row.name, *(_shown(row.scores.values[name]) for name in names))
+    for one in rows:
+        values, marked = one.scores.values, one.scores.meaningless
+        table.add_row(one.name, *(_shown(values[name], name in marked) for name in names))
+    marked = _meaningless(scores)
     if len(rows) > 1:
         spreads = summarise(scores)
         table.add_section()
-        table.add_row("mean", *(_shown(spreads[name].mean) for name in names))
-        table.add_row("std (n - 1)", *(_shown(spreads[name].std) for name in names))
+        table.add_row("mean", *(_shown(spreads[name].mean, name in marked) for name in names))
+        table.add_row("std (n - 1)", *(_shown(spreads[name].std, name in marked) for name in names))
     console = Console()
     (console if console.is_terminal else Console(width=_WIDTH)).print(table)
     for note in dict.fromkeys(note for one in scores for note in one.notes):
         click.echo(f"- {note}")
+    if marked:
+        click.echo(
+            f"{_MARK} says nothing about an image fused with --consistent: it compares with the MS "
+            "what that step has fitted to the MS. Score it against a reference, or by D_s."
+        )
 
 
 def _conditions(scores: Scores) -> str:
@@ -176,8 +184,14 @@ def _conditions(scores: Scores) -> str:
     return ", ".join(parts)
 
 
-def _shown(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.5g}"
+def _shown(value: float, is_meaningless: bool) -> str:
+    text = "-" if math.isnan(value) else f"{value:.5g}"
+    return f"{text} {_MARK}" if is_meaningless else text
+
+
+def _meaningless(scores: Sequence[Scores]) -> tuple[str, ...]:
+    """Return the metrics that are marked for any of the images."""
+    return tuple(dict.fromkeys(name for one in scores for name in one.meaningless))
 
 
 def _record(rows: Sequence[Evaluated]) -> dict[str, Any]:
@@ -199,6 +213,7 @@ def _of_image(scores: Scores) -> dict[str, Any]:
         "values": {name: _jsonable(value) for name, value in record["values"].items()},
         "conditions": record["conditions"],
         "notes": record["notes"],
+        "meaningless": record["meaningless"],
     }
 
 
@@ -216,11 +231,14 @@ def _write_csv(path: Path, rows: Sequence[Evaluated]) -> None:
     protocol = scores[0].protocol.id
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "protocol", *names])
+        writer.writerow(["image", "protocol", *names, "meaningless"])
         for row in rows:
-            writer.writerow([row.name, protocol, *(row.scores.values[name] for name in names)])
+            values = (row.scores.values[name] for name in names)
+            writer.writerow([row.name, protocol, *values, " ".join(row.scores.meaningless)])
+        marked = " ".join(_meaningless(scores))
         for label, part in (("mean", "mean"), ("std", "std")):
-            writer.writerow([label, protocol, *(_part(spreads[name], part) for name in names)])
+            values = (_part(spreads[name], part) for name in names)
+            writer.writerow([label, protocol, *values, marked])
 
 
 def _part(spread: Spread, part: str) -> float:

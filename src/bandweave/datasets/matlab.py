@@ -24,6 +24,9 @@ from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
 from bandweave.sensors import Sensor
 
+CONSISTENCY_KEY = "consistency_noise"
+"""Key of λ in the `.mat` file of a result that was made consistent with its MS."""
+
 _LARGEST_V5 = 2**31 - 1  # bytes of one variable in a v5 file
 
 
@@ -125,9 +128,30 @@ def write_matlab_pair(
     _save(Path(path), content, overwrite=overwrite)
 
 
-def write_results_mat(path: str | Path, hrms: Image, *, overwrite: bool = False) -> None:
-    """Write a fused image `(C, H, W)` in DN as the toolbox's referee reads it: `sr`, (H, W, C)."""
-    _save(Path(path), {"sr": _channels_last(hrms)}, overwrite=overwrite)
+def write_results_mat(
+    path: str | Path,
+    hrms: Image,
+    *,
+    consistency_noise: float | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a fused image `(C, H, W)` in DN as the toolbox's referee reads it: `sr`, (H, W, C).
+
+    Args:
+        path: `.mat` file.
+        hrms: The image.
+        consistency_noise: λ with which it was made consistent with its MS, to be noted; None where
+            it was not.
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputExistsError: The file exists and `overwrite` is False.
+        OutputError: The array is too large for the format, or the system refused to write.
+    """
+    content: dict[str, Any] = {"sr": _channels_last(hrms)}
+    if consistency_noise is not None:
+        content[CONSISTENCY_KEY] = consistency_noise
+    _save(Path(path), content, overwrite=overwrite)
 
 
 def result_name(k: int) -> str:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from bandweave.datasets.matlab import load_arrays
+from bandweave.datasets.matlab import CONSISTENCY_KEY, load_arrays
 from bandweave.datasets.scale import Scale
 from bandweave.errors import FileFormatError
 from bandweave.radiometry import Image
@@ -59,6 +59,14 @@ class ResultFile:
             f"{self.name} should hold a fused image of {shape[0]} bands, {shape[1]} x {shape[2]} "
             f"pixels, under one of the names {', '.join(RESULT_KEYS)}; found {found}."
         )
+
+    @property
+    def consistency_noise(self) -> float | None:
+        """Return the λ with which the image was made consistent with its MS, None without."""
+        if self.index is not None:
+            return None
+        noted = load_arrays(self.path, only=(CONSISTENCY_KEY,)).get(CONSISTENCY_KEY)
+        return None if noted is None else float(noted.ravel()[0])
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         if self.index is None:

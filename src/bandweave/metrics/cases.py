@@ -16,6 +16,7 @@ from bandweave.metrics.images import ArrayImage, Cropped, ImageSource
 from bandweave.metrics.placement import (
     common_window,
     fine_part,
+    recorded_consistency,
     recorded_displacement,
     spatial_of,
     spectral_of,
@@ -61,6 +62,8 @@ class Case:
     """Fine index (rows, columns) of coarse sample 0."""
     full_scale: float | None
     sensor: Sensor | None
+    consistency_noise: float | None = None
+    """λ with which the image was made consistent with the MS, or None where it was not."""
     remarks: tuple[str, ...] = field(default=())
     """What a reader of the scores has to know of how the files were read."""
 
@@ -131,6 +134,7 @@ def cases_with_inputs(
         profile.phase,
         profile.full_scale,
         profile.sensor,
+        recorded_consistency(fused),
         (*_common_remark(own, image.shape), *_aligned_remark(offset)),
     )
 
@@ -158,10 +162,11 @@ def _set_cases(
         image: ImageSource
         if is_raster:
             image = _open(stack, fused, facts)
-            name = fused.name
+            name, noise = fused.name, recorded_consistency(fused)
         else:
             image, name = _result(results[k], item), results[k].name
-        yield _item_case(name, image, item, has_reference=has_reference)
+            noise = results[k].consistency_noise
+        yield _item_case(name, image, item, noise, has_reference=has_reference)
 
 
 def _result(result: ResultFile, item: Item) -> ArrayImage:
@@ -170,7 +175,9 @@ def _result(result: ResultFile, item: Item) -> ArrayImage:
     return ArrayImage(result.read(shape, pair.full_scale))
 
 
-def _item_case(name: str, hrms: ImageSource, item: Item, *, has_reference: bool) -> Case:
+def _item_case(
+    name: str, hrms: ImageSource, item: Item, noise: float | None, *, has_reference: bool
+) -> Case:
     pair, truth = item
     return Case(
         name,
@@ -182,6 +189,7 @@ def _item_case(name: str, hrms: ImageSource, item: Item, *, has_reference: bool)
         pair.phase,
         pair.full_scale,
         pair.sensor,
+        noise,
     )
 
 
@@ -200,6 +208,7 @@ def _raster_case(stack: ExitStack, fused: Path, gt: Path, facts: KnownFacts) -> 
         (ratio / 2, ratio / 2),
         facts.full_scale or stated_full_scale(truth.facts, truth.facts, sensor),
         sensor,
+        recorded_consistency(fused),
         _common_remark(own, image.shape),
     )
 

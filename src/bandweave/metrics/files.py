@@ -78,6 +78,8 @@ def evaluate_files(
             error = None
             if error_pixels is not None and case.truth is not None:
                 error = mean_error(case.hrms, case.truth, error_pixels, threads)
+            if case.consistency_noise is not None:
+                scores = scores.of_consistent()
             yield Evaluated(case.name, scores.noted(*case.remarks), error)
 
 

@@ -29,13 +29,25 @@ def recorded_displacement(path: str | os.PathLike[str]) -> tuple[float, float] |
 
     In PAN pixels; None where the file says nothing.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as dataset:
-            text = dataset.tags(ns="BANDWEAVE").get("DISPLACEMENT")
+    text = _recorded(path, "DISPLACEMENT")
     if text is None or (noted := json.loads(text)) is None:
         return None
     return float(noted[0]), float(noted[1])
+
+
+def recorded_consistency(path: str | os.PathLike[str]) -> float | None:
+    """Return the λ with which `fuse` made a raster consistent with its MS; None if it did not."""
+    text = _recorded(path, "CONSISTENCY_NOISE")
+    return None if text is None else float(text)
+
+
+def _recorded(path: str | os.PathLike[str], key: str) -> str | None:
+    """Return what `fuse` noted in a raster's tags."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path) as dataset:
+            text: str | None = dataset.tags(ns="BANDWEAVE").get(key)
+    return text
 
 
 def common_window(first: Grid, second: Grid, names: tuple[str, str]) -> tuple[Window, Window]:

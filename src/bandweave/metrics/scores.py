@@ -9,6 +9,12 @@ from typing import Any
 from bandweave.metrics.accumulate import Spread
 from bandweave.metrics.protocol import Protocol
 
+MET_BY_CONSISTENCY = ("d_lambda_k", "hqnr", "r_q2n", "r_uqi", "r_sam", "r_ergas")
+"""Metrics that degrade the fused image and compare it with the MS, as the consistency step does.
+
+D_rho of the reprojection group compares with the PAN and keeps its meaning, as D_S does.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -22,10 +28,16 @@ class Scores:
     """What the protocol leaves open: ratio, full scale, MTF gains, scored pixels."""
     notes: tuple[str, ...] = ()
     """What a reader of the values has to know: parts left out, metrics without a value."""
+    meaningless: tuple[str, ...] = ()
+    """Ids of metrics whose values say nothing about this image, since it was made to have them."""
 
     def noted(self, *remarks: str) -> Scores:
         """Return the scores with further notes."""
         return replace(self, notes=(*self.notes, *remarks)) if remarks else self
+
+    def of_consistent(self) -> Scores:
+        """Return the scores of an image that was made consistent with its MS, marked as such."""
+        return replace(self, meaningless=tuple(n for n in self.values if n in MET_BY_CONSISTENCY))
 
     def record(self) -> dict[str, Any]:
         """Return values, protocol and conditions as they are written into records."""
@@ -34,6 +46,7 @@ class Scores:
             "protocol": self.protocol.record(),
             "conditions": dict(self.conditions),
             "notes": list(self.notes),
+            "meaningless": list(self.meaningless),
         }
 
 

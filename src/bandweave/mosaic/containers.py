@@ -67,7 +67,13 @@ def fuse_container(
             found = job.run(sink, quiet=tell is None)
             if found is not None:
                 effect = found if effect is None else effect.merged(found)
-            write_results_mat(target, sink.hrms.astype(np.float64), overwrite=config.overwrite)
+            step = job.consistency
+            write_results_mat(
+                target,
+                sink.hrms.astype(np.float64),
+                consistency_noise=None if step is None else step.noise,
+                overwrite=config.overwrite,
+            )
     if effect is not None:
         say(effect.sentence)
     report = report.with_effect(effect)
