@@ -66,10 +66,12 @@ class FuseConfig(RunConfig):
     """Correct a measured displacement, none, or the given one (rows, columns) in PAN pixels."""
     pan_sharpness: Literal["auto", "off"] | float = "auto"
     """Match the PAN to the weights, leave it, or blur it with this sigma (learned methods)."""
-    consistent: bool = False
-    """Move the result to the nearest image that gives back the MS when its instrument sees it."""
-    consistency_noise: float = Field(default=1e-3, ge=0)
-    """Variance of the noise in the MS over that of the error in the result; 0 for exactness."""
+    consistent: bool | None = None
+    """Move the result to the nearest image that gives back the MS when its instrument sees it; None
+    where the weights were trained so."""
+    consistency_noise: float | None = Field(default=None, ge=0)
+    """Variance of the noise in the MS over that of the error in the result; 0 for exactness, None
+    for what the weights were trained with, else 1e-3."""
     mtf_gain: tuple[float, ...] | None = None
     """MTF of the MS at its Nyquist frequency, per band or one for all, over the sensor's."""
     uncovered: Literal["pass", "fuse", "refuse"] = "pass"

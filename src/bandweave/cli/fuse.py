@@ -112,15 +112,14 @@ def _list_of(kind: type, example: str) -> Any:
 @click.option("--tiling", type=click.Choice(["blend", "official"]), default="blend")
 @click.option(
     "--consistent/--no-consistent",
-    default=False,
-    help="Make the result give back the MS when its instrument sees it.",
+    default=None,
+    help="Make the result give back the MS when its instrument sees it; as the weights say.",
 )
 @click.option(
     "--consistency-noise",
     type=float,
     metavar="L",
-    default=1e-3,
-    help="Noise of the MS against the error of the result; 0 for exactness.",
+    help="Noise of the MS against the error of the result; 0 for exactness, 1e-3 if not given.",
 )
 @click.option(
     "--mtf-gain",

@@ -17,8 +17,8 @@ from bandweave.methods.preparation import (
     FittedBase,
     Preparation,
     base_measurement,
+    fitted_base,
     make_base,
-    require_local,
 )
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
@@ -131,7 +131,7 @@ class LearnedMethod:
         base = self._base()
         if base is None:
             return None
-        return require_local(base.fit(profile, statistics), base, self.weights.card.name)
+        return fitted_base(base, profile, statistics, self.weights.card)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

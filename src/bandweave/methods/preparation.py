@@ -10,7 +10,10 @@ import numpy as np
 from bandweave.degrade.sampling import blur_gaussian, interpolate, interpolation_apron
 from bandweave.errors import ConfigError
 from bandweave.methods.base import Fitted, Local, Method, NetworkTile
-from bandweave.methods.statistics import Measurement
+from bandweave.methods.consistency import Consistency
+from bandweave.methods.convention import require_blur
+from bandweave.methods.nets.card import WeightCard
+from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.methods.table import find_method
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
@@ -23,8 +26,22 @@ class FittedBase:
     fitted: Fitted
     precision: type[np.float32 | np.float64]
     """Type in which the method computes."""
+    consistency: Consistency | None
+    """The step behind the method, for networks that were trained to change only what it leaves."""
     apron: int
-    """Fine pixels of context per side that it needs."""
+    """Fine pixels of context per side that both need."""
+
+    def fuse(self, pair: ImagePair) -> Image:
+        """Return what the network starts from `(C, H, W)`, physical values, float32."""
+        if pair.spatial.dtype != self.precision:
+            pair = pair.replace(
+                spatial=pair.spatial.astype(self.precision),
+                spectral=pair.spectral.astype(self.precision),
+            )
+        start = self.fitted.fuse(pair)
+        if self.consistency is not None:
+            start = self.consistency.apply(start, pair)
+        return start.astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +76,7 @@ class Preparation:
         spectral = pair.spectral
         if any(self.shift):
             spectral = interpolate(pair.spectral, 1, self.shift, border="symmetric")
-        start = None if self.base is None else _start(self.base, softened)
+        start = None if self.base is None else self.base.fuse(softened)
         return NetworkTile(softened.spatial, spectral, start)
 
 
@@ -90,23 +107,34 @@ def base_measurement(base: Method, profile: PairProfile, pan_sigma: float) -> Me
     )
 
 
-def require_local(fitted: Fitted, base: Method, name: str) -> FittedBase:
-    """Return the fitted base with its context.
+def fitted_base(
+    base: Method, profile: PairProfile, statistics: SceneStatistics | None, card: WeightCard
+) -> FittedBase:
+    """Fit the closed form that a network starts from.
 
     Args:
-        fitted: The base, fitted.
-        base: The base.
-        name: Name of the weights, for the message.
+        base: The closed form.
+        profile: The pair.
+        statistics: What `base_measurement` asked for.
+        card: The weights; of a network trained with the consistency step, the base passes it too.
 
     Raises:
         ConfigError: The base needs the whole scene at once.
+        FusionError: The pair does not suit the base, or the step: its sensor model is not known.
     """
+    fitted = base.fit(profile, statistics)
     if not isinstance(fitted.reach, Local):
         raise ConfigError(
-            f"The weights {name} start from {base.id}, which needs the whole scene at once: tiles "
-            "of a network cannot start from it."
+            f"The weights {card.name} start from {base.id}, which needs the whole scene at once: "
+            "tiles of a network cannot start from it."
         )
-    return FittedBase(fitted, base.precision, fitted.reach.apron)
+    if not card.consistent:
+        return FittedBase(fitted, base.precision, None, fitted.reach.apron)
+    blur = require_blur(profile, f"The base of the weights {card.name}")
+    response = None if profile.sensor is None else profile.sensor.response
+    step = Consistency(blur, card.consistency_noise, response)
+    apron = fitted.reach.apron + step.apron(profile.ratio, profile.phase)
+    return FittedBase(fitted, base.precision, step, apron)
 
 
 def soften(pair: ImagePair, sigma: float) -> ImagePair:
@@ -118,13 +146,3 @@ def blur_apron(sigma: float, ratio: int) -> int:
     """Return the fine pixels of context that the Gaussian needs, a multiple of the ratio."""
     # It is cut at 4 σ, rounded.
     return ratio * math.ceil(int(4 * sigma + 0.5) / ratio)
-
-
-def _start(base: FittedBase, pair: ImagePair) -> Image:
-    """Run the base in the type it computes in."""
-    if pair.spatial.dtype != base.precision:
-        pair = pair.replace(
-            spatial=pair.spatial.astype(base.precision),
-            spectral=pair.spectral.astype(base.precision),
-        )
-    return base.fitted.fuse(pair).astype(np.float32, copy=False)

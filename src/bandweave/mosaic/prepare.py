@@ -7,16 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bandweave.config import FuseConfig
-from bandweave.errors import AssumptionWarning, ConfigError
-from bandweave.methods.base import Fitted, FixedTile, Method
+from bandweave.errors import AlignmentWarning, AssumptionWarning, ConfigError
+from bandweave.methods.base import Method
 from bandweave.methods.nets.card import WeightCard
+from bandweave.methods.statistics import SceneStatistics
 from bandweave.methods.table import METHODS, MethodEntry
-from bandweave.mosaic.alignment import Scene, open_aligned
+from bandweave.mosaic.alignment import Offset, Scene, open_aligned
+from bandweave.mosaic.bandmap import choose_bands
 from bandweave.mosaic.coverage import for_covered_bands
 from bandweave.mosaic.estimate import estimate_seconds
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.progress import progress
-from bandweave.mosaic.runner import RunLimits, fit_method
+from bandweave.mosaic.runner import RunLimits, fit_method, measure_scene
 from bandweave.mosaic.scale import decide_full_scale
 from bandweave.mosaic.select import CLASSICAL_DEFAULT, Selection, select_method
 from bandweave.mosaic.sensor_model import consistency_of, with_mtf_gains
@@ -51,15 +53,17 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
     selection = select_method(config, source.profile)
     note(f"Method: {selection.reason}")
     if selection.card is not None:
+        source = _with_expected_bands(scene, source, selection.card, config, displacement, note)
         source = _informed(source, selection.card, config, note)
     if config.mtf_gain is not None:
         source = with_mtf_gains(source, config.mtf_gain)
-    consistency = consistency_of(config, source.profile, note)
-    created = _create(selection, source, config, note)
+    consistency = consistency_of(config, source.profile, selection.card, note)
     limits = RunLimits(
         config.workers, None if config.max_memory is None else int(config.max_memory * 2**30)
     )
-    fitted = _fit(created.method, source, limits, quiet=tell is None)
+    created = _create(selection, source, config, limits, note)
+    statistics = _measure(created.method, source, limits, quiet=tell is None)
+    fitted = created.method.fit(source.profile, statistics)
     profile, window = source.profile, scene.window(source)
     report = FuseReport(
         method=selection.entry.id,
@@ -79,7 +83,7 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         notes=tuple(notes),
     )
     faster = None
-    if isinstance(fitted.reach, FixedTile):
+    if selection.entry.is_learned:
 
         def faster() -> tuple[str, float]:
             return _quick(source, window, limits)
@@ -87,6 +91,30 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
     return Job(
         fitted, source, created.method.precision, window, limits, report, consistency, faster
     )
+
+
+def _with_expected_bands(
+    scene: Scene,
+    source: PairSource,
+    card: WeightCard,
+    config: FuseConfig,
+    displacement: Offset | None,
+    note: Callable[[str], None],
+) -> PairSource:
+    """Take the bands that the weights expect, in their order; those asked for are left alone."""
+    if config.bands is not None:
+        return source
+    choice = choose_bands(card, source.profile)
+    if choice is None or choice.places == tuple(range(source.profile.bands)):
+        return source
+    note(
+        f"Bands: {', '.join(choice.names)} of the spectral image, in this order, as the weights "
+        f"{card.name} expect; the result has these."
+    )
+    with warnings.catch_warnings():
+        # The first opening has said what there is to say of the grids.
+        warnings.simplefilter("ignore", AlignmentWarning)
+        return scene.selected(choice.places, displacement or (0.0, 0.0))
 
 
 def _informed(
@@ -126,7 +154,11 @@ class _Created:
 
 
 def _create(
-    selection: Selection, source: PairSource, config: FuseConfig, note: Callable[[str], None]
+    selection: Selection,
+    source: PairSource,
+    config: FuseConfig,
+    limits: RunLimits,
+    note: Callable[[str], None],
 ) -> _Created:
     """Make the method; a learned one with the PAN matched to its weights."""
     if not selection.entry.is_learned:
@@ -150,7 +182,7 @@ def _create(
     def at(sigma: float) -> Method:
         return LearnedMethod(weights, device=device, pan_sigma=sigma, threads=config.workers)
 
-    sigma = _pan_sigma(at, source, config, note)
+    sigma = _pan_sigma(at, source, config, limits, note)
     return _Created(at(sigma or 0.0), weights.sha256, device, sigma)
 
 
@@ -182,6 +214,7 @@ def _pan_sigma(
     method_at: Callable[[float], Method],
     source: PairSource,
     config: FuseConfig,
+    limits: RunLimits,
     note: Callable[[str], None],
 ) -> float | None:
     """Return the blur that brings the PAN to the weights' sharpness, or None for none."""
@@ -194,7 +227,10 @@ def _pan_sigma(
     if profile.sensor is None or profile.sensor.mtf_gains(profile.bands) is None:
         note("PAN sharpness: not matched, since the MTF of the MS is not known; give --sensor.")
         return None
-    match = match_sharpness(source, lambda sigma: method_at(sigma).fit(profile, None))
+    # What a network starts from is fitted here to the PAN as it is: a blur of a pixel leaves the
+    # regressions of its low-pass versions nearly alone. The run itself measures the blurred PAN.
+    statistics = measure_scene(method_at(0.0), source, limits)
+    match = match_sharpness(source, lambda sigma: method_at(sigma).fit(profile, statistics))
     if not match.acted:
         note(
             f"PAN sharpness: left as it is; a blur lowers the reprojection error by "
@@ -208,12 +244,15 @@ def _pan_sigma(
     return match.sigma
 
 
-def _fit(method: Method, source: PairSource, limits: RunLimits, *, quiet: bool) -> Fitted:
+def _measure(
+    method: Method, source: PairSource, limits: RunLimits, *, quiet: bool
+) -> SceneStatistics | None:
+    """Gather what the method needs of the whole scene, with progress on stderr."""
     profile = source.profile
     is_quick = method.measurement(profile) is None
     pixels = profile.shape[0] * profile.shape[1]
     with progress("Statistics", pixels, quiet=quiet or is_quick) as advance:
-        return fit_method(method, source, limits, advance)
+        return measure_scene(method, source, limits, advance)
 
 
 def _quick(source: PairSource, window: Window, limits: RunLimits) -> tuple[str, float]:

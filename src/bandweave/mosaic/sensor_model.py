@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from bandweave.config import FuseConfig
 from bandweave.errors import BandCountError
-from bandweave.methods.consistency import Consistency, inverse_filters
+from bandweave.methods.consistency import DEFAULT_NOISE, Consistency, inverse_filters
 from bandweave.methods.convention import require_gains
+from bandweave.methods.nets.card import WeightCard
 from bandweave.pair import PairProfile
 from bandweave.sensors import Band, Sensor
 from bandweave.source import InformedSource, PairSource
@@ -43,27 +44,38 @@ def with_mtf_gains(source: PairSource, gains: Sequence[float]) -> PairSource:
 
 
 def consistency_of(
-    config: FuseConfig, profile: PairProfile, note: Callable[[str], None]
+    config: FuseConfig,
+    profile: PairProfile,
+    card: WeightCard | None,
+    note: Callable[[str], None],
 ) -> Consistency | None:
-    """Return the consistency step that was asked for, or None.
+    """Return the consistency step that was asked for, or that the weights were trained with.
 
     Args:
         config: Options; gains that were given are those of the profile's sensor already.
         profile: The pair.
+        card: The weights, or None for a classical method.
         note: Receives the gains, and what they rest on, as a sentence.
 
     Raises:
         SensorModelError: The MTF gains are not known, or too low for the noise asked for.
     """
-    if not config.consistent:
+    is_trained_so = card is not None and card.consistent
+    if not (is_trained_so if config.consistent is None else config.consistent):
         return None
-    gains = require_gains(profile, "--consistent")
+    noise = config.consistency_noise
+    if noise is None:
+        noise = card.consistency_noise if card is not None and is_trained_so else DEFAULT_NOISE
+    asking = "--consistent"
+    if config.consistent is None and card is not None:
+        asking = f"The consistency step of the weights {card.name} (--no-consistent leaves it out)"
+    gains = require_gains(profile, asking)
     sensor = profile.sensor
     assert sensor is not None
     # Refuses gains that cannot be inverted before anything is computed.
-    inverse_filters(gains, profile.ratio, profile.phase, config.consistency_noise)
+    inverse_filters(gains, profile.ratio, profile.phase, noise)
     shown = ", ".join(f"{gain:g}" for gain in dict.fromkeys(gains))
-    note(f"Consistency: MTF gains {shown} of {sensor.name}, noise {config.consistency_noise:g}.")
+    note(f"Consistency: MTF gains {shown} of {sensor.name}, noise {noise:g}.")
     for assumption in sensor.assumptions:
         note(f"Assumption: {assumption}.")
-    return Consistency(gains, config.consistency_noise)
+    return Consistency(gains, noise)
