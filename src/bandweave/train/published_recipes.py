@@ -1,7 +1,7 @@
 """PUBLISHED_RECIPES: the settings that the baselines' authors or programs state, as plain data.
 
-Networks see DN / full scale in patches of 64 x 64 PAN pixels; patches are shuffled and not
-augmented, and the last incomplete batch of an epoch is dropped. Where the toolbox program departs
+Networks see DN / full scale in square patches; these are shuffled and not augmented, and the last
+incomplete batch of an epoch is dropped. Where the toolbox program departs
 from the settings that its model files state, the stated ones are given here, and the departure is
 among the remarks. The program's penalty 1e-5 · ½Σ‖w‖² is left out everywhere: it has no gradient.
 
@@ -11,6 +11,7 @@ Losses, with d = fused - gt and means over all elements:
 * `bdpn`: λ · Ch(half, gt↓2) + (1 - λ) · Ch(full, gt), where Ch = mean √(d² + 1e-6), gt↓2 are
   rows and columns 0, 2, 4, ... of gt, and λ = 1 - 0.05 · ⌊epoch / 5⌋ with epochs counted from 1,
   but not below 0. `BDPN.pyramid` returns full and half.
+* `mucnn`, `ssrnet`: `MUCNN.loss` and `SSRNet.loss`, over several scales and over edges.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Loss = Literal["l1", "mse", "mse_sum", "bdpn"]
+Loss = Literal["l1", "mse", "mse_sum", "bdpn", "mucnn", "ssrnet"]
 Optimiser = Literal["sgd", "adam", "adamw"]
 
 
@@ -52,7 +53,12 @@ class PublishedRecipe:
     schedule: StepDecay | None = None
     """None for a constant learning rate."""
     batch: int
-    epochs: int
+    epochs: int | None = None
+    """Passes over the patches; None where the length is given in `steps`."""
+    steps: int | None = None
+    """Batches drawn at random positions, where the program knows no epochs."""
+    patch: int = 64
+    """Fine pixels per side of a training patch."""
     clip: float | None = None
     """Largest L2 norm of the gradient of all parameters together, or None."""
     border: int = 0
@@ -65,6 +71,7 @@ class PublishedRecipe:
 # The total norm at which the toolbox's trainer clips, for every network.
 _TOOLBOX_CLIP = 10.0
 _WV3 = {"bands": 8}
+_CAVE = {"bands": 31, "spatial_bands": 3}
 
 PUBLISHED_RECIPES: dict[str, PublishedRecipe] = {
     "pnn-wv3": PublishedRecipe(
@@ -154,6 +161,88 @@ PUBLISHED_RECIPES: dict[str, PublishedRecipe] = {
             "and its trainer replaces the factor 0.8 by 0.1."
         ),
         citation="Zhang, Liu, Sun and Ou 2019, IEEE TGRS 57(8), 5549-5563",
+    ),
+    "mucnn-wv3": PublishedRecipe(
+        architecture="mucnn",
+        config=_WV3,
+        loss="mucnn",
+        optimiser="adam",
+        learning_rate=1e-3,
+        schedule=StepDecay(epochs=200, factor=0.1),
+        batch=32,
+        epochs=1200,
+        remarks="The file that the authors name for their results is that of epoch 600.",
+        citation="Wang, Deng, Zhang and Wu 2021, ACM MM, 4472-4480",
+    ),
+    "lagnet-wv3": PublishedRecipe(
+        architecture="lagnet",
+        config=_WV3,
+        loss="mse",
+        optimiser="adam",
+        learning_rate=3e-4,
+        batch=32,
+        epochs=500,
+        citation="Jin, Zhang, Jiang, Vivone and Deng 2022, AAAI",
+    ),
+    "pmacnet-wv3": PublishedRecipe(
+        architecture="pmacnet",
+        config=_WV3,
+        loss="mse",
+        optimiser="adamw",
+        learning_rate=1e-3,
+        weight_decay=0.01,
+        schedule=StepDecay(epochs=50, factor=0.5),
+        batch=32,
+        epochs=200,
+        remarks=(
+            "The program stretches the bands to the fine grid (`interpolation='release'`), and not "
+            "so in its validation; the 23-tap interpolation stands here, which keeps the geometry."
+        ),
+        citation="Liang, Zhang, Mei and Wang 2022, IEEE GRSL 19, 1-5",
+    ),
+    "restfnet-cave": PublishedRecipe(
+        architecture="restfnet",
+        config=_CAVE,
+        loss="mse",
+        optimiser="adam",
+        learning_rate=1e-4,
+        batch=1,
+        steps=10_000,
+        patch=128,
+        remarks=(
+            "Settings of the program that hyperspectral papers compare with, which scales every "
+            "cube to 0...255 by its own extremes and degrades training and test data in different "
+            "ways. With data in [0, 1], L1 and a learning rate halved twice are the better choice. "
+            "The paper has L1, batches of 64 and 600 epochs with a rate halved every 250."
+        ),
+        citation="Liu, Liu and Wang 2020, Information Fusion 55, 1-15",
+    ),
+    "ssrnet-cave": PublishedRecipe(
+        architecture="ssrnet",
+        config=_CAVE,
+        loss="ssrnet",
+        optimiser="adam",
+        learning_rate=1e-4,
+        batch=1,
+        steps=10_000,
+        patch=128,
+        remarks=(
+            "The program scales every cube to 0...255 by its own extremes. It overwrites bands "
+            "(`joining='overwrite'`), which suits bands picked from the spectral image; CAVE's RGB "
+            "is stacked instead."
+        ),
+        citation="Zhang, Huang, Wang and Li 2021, IEEE TGRS 59(7), 5953-5965",
+    ),
+    "fusformer-cave": PublishedRecipe(
+        architecture="fusformer",
+        config=_CAVE,
+        loss="l1",
+        optimiser="adam",
+        learning_rate=1e-3,
+        schedule=StepDecay(epochs=200, factor=0.1),
+        batch=3,
+        epochs=1000,
+        citation="Hu et al. 2022, IEEE GRSL 19, 1-5",
     ),
 }
 """Preset -> settings; `<network>-<sensor>`."""

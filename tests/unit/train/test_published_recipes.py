@@ -21,7 +21,15 @@ def test_a_recipe_names_a_network_and_the_bands_of_its_data(name):
 
 @pytest.mark.parametrize("name", PUBLISHED_RECIPES)
 def test_the_border_left_out_of_the_loss_is_within_the_patch(name):
-    assert 0 <= 2 * PUBLISHED_RECIPES[name].border < 64
+    recipe = PUBLISHED_RECIPES[name]
+    assert 0 <= 2 * recipe.border < recipe.patch
+
+
+@pytest.mark.parametrize("name", PUBLISHED_RECIPES)
+def test_the_length_is_given_once(name):
+    recipe = PUBLISHED_RECIPES[name]
+    assert (recipe.epochs is None) != (recipe.steps is None)
+    assert recipe.schedule is None or recipe.schedule.epochs < recipe.epochs
 
 
 def test_the_learning_rate_of_pnn_follows_its_rule():
