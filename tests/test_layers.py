@@ -18,13 +18,26 @@ VALUES = {
 ALLOWED: dict[str, set[str]] = {
     "raster": VALUES,
     "degrade": VALUES,
+    "parallel": VALUES,
+    "products": VALUES | {"raster"},
     "datasets": VALUES | {"raster", "degrade"},
     "methods": VALUES | {"degrade"},
     "metrics": VALUES | {"raster", "degrade", "datasets"},
-    "mosaic": VALUES | {"raster", "degrade", "datasets", "methods"},
+    "mosaic": VALUES | {"raster", "degrade", "parallel", "products", "datasets", "methods"},
     "train": VALUES | {"raster", "degrade", "datasets", "methods", "metrics", "mosaic"},
     "report": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics"},
-    "cli": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics", "report"},
+    "cli": VALUES
+    | {
+        "raster",
+        "degrade",
+        "products",
+        "datasets",
+        "methods",
+        "mosaic",
+        "metrics",
+        "train",
+        "report",
+    },
     "__main__": {"cli"},
 }
 # The package's own front door names what it offers and looks it up late.

@@ -76,6 +76,10 @@ class MissingExtraError(FusionError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 
 
+class DivergenceError(FusionError, ArithmeticError):
+    """Training came to a loss that is no finite number."""
+
+
 class ResourceError(FusionError, MemoryError):
     """The scene does not fit the memory that the method needs."""
 

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("bandweave.cli.check", "Report grids, overlap, displacement and PAN sharpness."),
     "evaluate": ("bandweave.cli.evaluate", "Score a fused image with or without reference."),
     "simulate": ("bandweave.cli.simulate", "Make reduced-resolution sets from scenes."),
+    "train": ("bandweave.cli.train", "Train a network from a preset or a file; resumable."),
     "demo": ("bandweave.cli.demo", "Make a scene, fuse it, score it, show it; offline."),
     "methods": ("bandweave.cli.methods", "List the methods with citation, reach and parity."),
     "weights": ("bandweave.cli.weights", "List, show and convert weight files."),

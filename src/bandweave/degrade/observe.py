@@ -76,12 +76,26 @@ def _kernels(
     *,
     normalised: bool,
 ) -> tuple[Kernel, tuple[int, int]]:
-    """Split the phase into a whole start and a fraction that the kernels take up."""
     if len(gains) not in (1, image.shape[0]):
         raise BandCountError(
             f"An image of {image.shape[0]} bands needs 1 or {image.shape[0]} MTF gains, "
             f"got {len(gains)}."
         )
+    return observation_kernels(gains, ratio, phase, normalised=normalised)
+
+
+def observation_kernels(
+    gains: Sequence[float], ratio: int, phase: tuple[float, float], *, normalised: bool = True
+) -> tuple[Kernel, tuple[int, int]]:
+    """Split the phase into a whole start and a fraction that the kernels take up.
+
+    Returns:
+        One odd, square kernel per gain `(n, K, K)`, and the fine index (row, column) that their
+        middle lies on at coarse sample 0.
+
+    Raises:
+        SensorModelError: A gain is outside (0, 1).
+    """
     rows, cols = (math.floor(p + 0.5) for p in phase)
     shift = (phase[0] - rows, phase[1] - cols)
     made = [_kernel(gain, ratio, shift, normalised) for gain in gains]

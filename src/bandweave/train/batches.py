@@ -1,0 +1,155 @@
+"""What is shown at a step: a function of the seed and the step alone.
+
+Sample number k of a run is the same however many processes draw it, and whether the run was
+interrupted or not: nothing is remembered from one batch to the next but scenes made earlier.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bandweave.train.config import PatchSource, TrainConfig
+from bandweave.train.loss import TensorBatch
+from bandweave.train.patches import PatchPool
+from bandweave.train.scene import Sample, TrainingScene
+from bandweave.train.simulate import SceneMaker, scene_makers
+from bandweave.train.start import Starter
+
+# Batches made ahead of the one that is computed on.
+_AHEAD = 2
+
+
+class Pool(Protocol):
+    """Where samples are drawn from."""
+
+    def draw(self, number: int, step: int, generator: np.random.Generator, tile: int) -> Sample:
+        """Return sample `number` of the run."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class ScenePool:
+    """Scenes, each in several versions that are made when first drawn."""
+
+    makers: list[SceneMaker]
+    starter: Starter
+    seed: int
+    versions: int
+    refresh: int
+    symmetries: bool
+    _held: dict[tuple[int, int], tuple[int, TrainingScene]] = field(default_factory=dict)
+
+    def draw(self, number: int, step: int, generator: np.random.Generator, tile: int) -> Sample:
+        """Cut a tile out of a scene, large scenes more often."""
+        del number
+        pixels = np.array([maker.pixels for maker in self.makers], dtype=np.float64)
+        k = int(generator.choice(len(self.makers), p=pixels / pixels.sum()))
+        version = int(generator.integers(self.versions)) if self.makers[k].is_varied else 0
+        return self._scene(k, version, step).draw(generator, tile, symmetries=self.symmetries)
+
+    def _scene(self, k: int, version: int, step: int) -> TrainingScene:
+        """Return a version, made anew every `refresh` steps; not all at the same step."""
+        generation = 0
+        if self.refresh and self.makers[k].is_varied:
+            offset = (k * self.versions + version) * self.refresh
+            offset //= len(self.makers) * self.versions
+            generation = (step + offset) // self.refresh
+        held = self._held.get((k, version))
+        if held is None or held[0] != generation:
+            generator = np.random.default_rng([self.seed, 1, k, version, generation])
+            maker = self.makers[k]
+            scene = self.starter.scene(maker.make(generator), maker.name)
+            held = self._held[k, version] = (generation, scene)
+        return held[1]
+
+
+class Batches:
+    """The batches of one process, made in a thread while the last one is computed on."""
+
+    def __init__(
+        self, config: TrainConfig, starter: Starter, rank: int = 0, count: int = 1
+    ) -> None:
+        """Open the sources.
+
+        Args:
+            config: The run.
+            starter: Makes scenes of simulated pairs.
+            rank: Number of this process.
+            count: Number of processes; each draws its part of every batch.
+        """
+        self._config, self._rank, self._count = config, rank, count
+        data = config.data
+        self._pools: list[Pool] = []
+        for source in data.training:
+            if isinstance(source, PatchSource):
+                self._pools.append(PatchPool.open(source, data, starter, config.seed))
+            else:
+                makers = scene_makers(source, data)
+                # The consistency layer has to know every sensor model before the first step.
+                starter.operator(makers[0].make(np.random.default_rng(config.seed)).pair)
+                self._pools.append(
+                    ScenePool(
+                        makers,
+                        starter,
+                        config.seed,
+                        data.augmentation.versions,
+                        data.augmentation.refresh,
+                        data.symmetries,
+                    )
+                )
+        weights = np.array([source.weight for source in data.training])
+        self._shares = weights / weights.sum()
+
+    def since(self, step: int) -> Iterator[tuple[TensorBatch, tuple[str, ...]]]:
+        """Yield this process's part of each batch from a step on, with where its tiles lie."""
+        with ThreadPoolExecutor(1) as thread:
+            steps = range(step, self._config.steps)
+            waiting = [thread.submit(self._batch, k) for k in itertools.islice(steps, _AHEAD)]
+            for k in steps:
+                ready = waiting.pop(0)
+                if k + _AHEAD < self._config.steps:
+                    waiting.append(thread.submit(self._batch, k + _AHEAD))
+                yield ready.result()
+
+    def _batch(self, step: int) -> tuple[TensorBatch, tuple[str, ...]]:
+        tile, batch = tile_and_batch(self._config, step)
+        numbers = range(self._rank, batch, self._count)
+        samples = [self._sample(step, k, tile, batch) for k in numbers]
+        return stacked(samples), tuple(sample.origin for sample in samples)
+
+    def _sample(self, step: int, k: int, tile: int, batch: int) -> Sample:
+        generator = np.random.default_rng([self._config.seed, 0, step, k])
+        pool = self._pools[int(generator.choice(len(self._pools), p=self._shares))]
+        return pool.draw(step * batch + k, step, generator, tile)
+
+
+def tile_and_batch(config: TrainConfig, step: int) -> tuple[int, int]:
+    """Return the tile size and the number of tiles of a step."""
+    small = config.small_tiles
+    if small is not None and step < small.share * config.steps:
+        return small.tile, small.batch
+    return config.tile, config.batch
+
+
+def stacked(samples: list[Sample]) -> TensorBatch:
+    """Join tiles into tensors."""
+
+    def joined(images: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(images))
+
+    starts = [sample.start for sample in samples if sample.start is not None]
+    return TensorBatch(
+        joined([sample.spatial for sample in samples]),
+        joined([sample.spectral for sample in samples]),
+        joined(starts) if starts else None,
+        joined([sample.gt for sample in samples]),
+        torch.tensor([sample.operator for sample in samples]),
+    )

@@ -1,0 +1,157 @@
+"""What is minimised: every loss by name, and the module that joins network, layer and loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from bandweave.methods.nets.network import FusionNetwork
+from bandweave.train.config import LossName
+from bandweave.train.layer import ConsistencyLayer
+
+# Added to the base's error, in the unit range: tiles that the base solves to better than this do
+# not outweigh all others.
+RELATIVE_FLOOR = 3e-4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorBatch:
+    """Tiles as tensors of the unit range."""
+
+    spatial: Tensor
+    """`(B, c, H, W)`."""
+    spectral: Tensor
+    """`(B, C, h, w)`."""
+    start: Tensor | None
+    """`(B, C, H, W)`, or None."""
+    gt: Tensor
+    """`(B, C, H, W)`."""
+    operator: Tensor
+    """`(B,)`: index of the sensor model."""
+
+    def part(self, first: int, stop: int) -> TensorBatch:
+        """Return some of the tiles."""
+        start = None if self.start is None else self.start[first:stop]
+        return TensorBatch(
+            self.spatial[first:stop],
+            self.spectral[first:stop],
+            start,
+            self.gt[first:stop],
+            self.operator[first:stop],
+        )
+
+    def to(self, device: torch.device) -> TensorBatch:
+        """Return the tiles on a device; the operators' numbers stay on the CPU."""
+        start = None if self.start is None else self.start.to(device)
+        spatial, spectral, gt = (t.to(device) for t in (self.spatial, self.spectral, self.gt))
+        return TensorBatch(spatial, spectral, start, gt, self.operator)
+
+
+class Objective(nn.Module):
+    """From a batch to the loss: what a process group has to wrap as one module."""
+
+    def __init__(
+        self, network: FusionNetwork, loss: LossName, layers: dict[int, ConsistencyLayer]
+    ) -> None:
+        """Join the parts.
+
+        Args:
+            network: Is trained.
+            loss: Key in LOSSES.
+            layers: Tile size -> consistency layer; empty for none.
+        """
+        super().__init__()
+        self.network = network
+        self._loss = LOSSES[loss]
+        self.layers = nn.ModuleDict({str(tile): layer for tile, layer in layers.items()})
+
+    def forward(self, batch: TensorBatch) -> Tensor:
+        """Return the mean loss over a batch."""
+        return self._loss(self, batch)
+
+    def fused(self, batch: TensorBatch) -> Tensor:
+        """Return what the network, and the layer after it, make of a batch."""
+        fused: Tensor = self.network(batch.spatial, batch.spectral, batch.start)
+        if not self.layers:
+            return fused
+        layer = self.layers[str(fused.shape[-1])]
+        assert batch.start is not None
+        consistent: Tensor = layer(fused.float(), batch.start, batch.operator)
+        return consistent
+
+
+def _l1(objective: Objective, batch: TensorBatch) -> Tensor:
+    """Mean absolute error over all elements."""
+    return functional.l1_loss(objective.fused(batch).float(), batch.gt)
+
+
+def _mse(objective: Objective, batch: TensorBatch) -> Tensor:
+    """Mean squared error over all elements."""
+    return functional.mse_loss(objective.fused(batch).float(), batch.gt)
+
+
+def _mse_sum(objective: Objective, batch: TensorBatch) -> Tensor:
+    """Squared error summed over a tile, mean over the batch, halved as in Caffe."""
+    error = (objective.fused(batch).float() - batch.gt).square()
+    return 0.5 * error.sum(dim=(1, 2, 3)).mean()
+
+
+def _relative_l1(objective: Objective, batch: TensorBatch) -> Tensor:
+    """Mean over tiles of the L1 error over the base's: quiet tiles count as much as busy ones."""
+    assert batch.start is not None
+    error = (objective.fused(batch).float() - batch.gt).abs().mean(dim=(1, 2, 3))
+    base = (batch.start - batch.gt).abs().mean(dim=(1, 2, 3))
+    return (error / (base + RELATIVE_FLOOR)).mean()
+
+
+def _bdpn(objective: Objective, batch: TensorBatch) -> Tensor:
+    """BDPN's two scales: the network knows its intermediate result and weighs both."""
+    loss: Tensor = objective.network.loss(batch.spatial, batch.spectral, batch.start, batch.gt)  # type: ignore[operator]
+    return loss
+
+
+_ssrnet = _bdpn
+"""SSRNet's three stages with edge terms, likewise."""
+
+LOSSES: dict[LossName, Callable[[Objective, TensorBatch], Tensor]] = {
+    "l1": _l1,
+    "mse": _mse,
+    "mse_sum": _mse_sum,
+    "relative_l1": _relative_l1,
+    "bdpn": _bdpn,
+    "ssrnet": _ssrnet,
+}
+"""Name -> loss."""
+
+
+class Average:
+    """Exponential running average of the weights: avg ← d·avg + (1 − d)·now.
+
+    The decay grows from 0 with the steps, min(d, (1 + k) / (10 + k)), so that the start is
+    forgotten as fast as it is left.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._tensors = [p.detach().clone() for p in network.parameters()]
+        self._names = [name for name, _ in network.named_parameters()]
+
+    @torch.no_grad()
+    def update(self, network: nn.Module, step: int) -> None:
+        """Take in the weights after `step` steps."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(self._tensors, list(network.parameters()), 1 - decay)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return name -> tensor."""
+        return dict(zip(self._names, self._tensors, strict=True))
+
+    @torch.no_grad()
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave."""
+        for name, tensor in zip(self._names, self._tensors, strict=True):
+            tensor.copy_(state[name])

@@ -1,0 +1,202 @@
+"""The folder of a run: settings, checkpoints, log, weights. Rerunning goes on from what is there.
+
+A checkpoint is a folder that gets its name when everything in it lies on the disk; whatever a kill
+leaves half-written has another name and is removed by the next run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bandweave.errors import ConfigError, OutputError
+from bandweave.train.config import TrainConfig
+
+_PARTIAL = ".partial"
+_SAMPLED_BLOCKS, _BLOCK = 16, 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Counters of a checkpoint."""
+
+    step: int = 0
+    """Steps done."""
+    best: float | None = None
+    """Best validation score so far, larger is better."""
+    best_step: int = 0
+
+
+class RunDir:
+    """A run's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.log = path / "log.jsonl"
+
+    def open(self, config: TrainConfig, files: Sequence[Path]) -> None:
+        """Create the folder, or make sure that it holds this very run on the same data.
+
+        Args:
+            config: Settings, kept in `config.json`.
+            files: What is learned from; their content is remembered.
+
+        Raises:
+            ConfigError: The folder holds another run, or the data have changed.
+            OutputError: The folder could not be written.
+        """
+        known = self.path / "config.json"
+        prints = {str(path): fingerprint(path) for path in files}
+        if not known.is_file():
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                _write_beside(self.path / "data.json", json.dumps(prints, indent=1))
+                _write_beside(known, config.model_dump_json(indent=1))
+            except OSError as error:
+                raise OutputError(
+                    f"The run's folder {self.path} could not be written: {error.strerror}."
+                ) from error
+            return
+        self._require_same(json.loads(known.read_text()), config)
+        before = json.loads((self.path / "data.json").read_text())
+        for name in sorted(before.keys() | prints.keys()):
+            if before.get(name) != prints.get(name):
+                raise ConfigError(
+                    f"The data of the run in {self.path} have changed since it began: {name}. Put "
+                    "them back to go on, or begin anew with another --out."
+                )
+
+    def _require_same(self, before: dict[str, Any], config: TrainConfig) -> None:
+        now = _flat(config.model_dump(mode="json"))
+        then = _flat(before)
+        for key in sorted(now.keys() | then.keys()):
+            if now.get(key) != then.get(key):
+                raise ConfigError(
+                    f"{self.path} holds a run with other settings: {key} was {then.get(key)!r} "
+                    f"there and is {now.get(key)!r} now. Use another --out, or the old settings."
+                )
+
+    def checkpoint(self, step: int) -> Path:
+        """Return the folder of a step's checkpoint."""
+        return self.path / f"checkpoint-{step:08d}"
+
+    def latest(self) -> tuple[Path, Progress] | None:
+        """Return the newest complete checkpoint, after removing what a kill left half-written."""
+        for partial in self.path.glob(f"*{_PARTIAL}"):
+            if partial.is_file():
+                partial.unlink()
+            else:
+                shutil.rmtree(partial, ignore_errors=True)
+        complete = sorted(self.path.glob("checkpoint-????????"))
+        if not complete:
+            return None
+        newest = complete[-1]
+        return newest, Progress(**json.loads((newest / "progress.json").read_text()))
+
+    def partial_path(self, step: int) -> Path:
+        """Return the folder in which a checkpoint is written before it gets its name."""
+        return self.path / f"{self.checkpoint(step).name}{_PARTIAL}"
+
+    def clear(self, folder: Path) -> None:
+        """Make an empty folder.
+
+        Raises:
+            OutputError: The disk is full, or the folder cannot be written.
+        """
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        except OSError as error:
+            raise self.not_written(error) from error
+
+    def not_written(self, error: BaseException) -> OutputError:
+        """Return the sentence for a checkpoint that could not be written."""
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return OutputError(
+            f"No checkpoint could be written to {self.path}: {reason}; the last one is kept, make "
+            "room and run the same command again."
+        )
+
+    def complete(self, folder: Path, progress: Progress) -> None:
+        """Give a checkpoint its name, and remove the ones before it.
+
+        Raises:
+            OutputError: The disk is full, or the folder cannot be written.
+        """
+        final = self.checkpoint(progress.step)
+        try:
+            (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+            for path in folder.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            shutil.rmtree(final, ignore_errors=True)
+            folder.rename(final)
+            _sync(self.path)
+        except OSError as error:
+            raise self.not_written(error) from error
+        for old in self.path.glob("checkpoint-????????"):
+            if old != final:
+                shutil.rmtree(old, ignore_errors=True)
+
+    def record(self, step: int, **values: Any) -> None:
+        """Add a line to the log."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop log lines of steps that will be done again."""
+        if not self.log.is_file():
+            return
+        kept = []
+        for line in self.log.read_text(encoding="utf-8").splitlines():
+            # A kill may have cut the last line.
+            with suppress(json.JSONDecodeError):
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+        _write_beside(self.log, "".join(kept))
+
+
+def fingerprint(path: Path) -> str:
+    """Return what tells a file from a changed one: its size, and a hash of parts of its content."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        for k in range(_SAMPLED_BLOCKS):
+            file.seek(max(size - _BLOCK, 0) * k // (_SAMPLED_BLOCKS - 1))
+            digest.update(file.read(_BLOCK))
+    return digest.hexdigest()
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(content, dict):
+        items = content.items()
+    elif isinstance(content, list) and any(isinstance(item, dict) for item in content):
+        items = dict(enumerate(content)).items()
+    else:
+        return {prefix: content}
+    flat: dict[str, Any] = {}
+    for key, value in items:
+        flat |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _write_beside(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + _PARTIAL)
+    beside.write_text(text, encoding="utf-8")
+    _sync(beside)
+    beside.replace(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

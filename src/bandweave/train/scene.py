@@ -1,0 +1,145 @@
+"""A scene to learn from, and the tiles cut out of it, turned and mirrored without resampling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bandweave.errors import ShapeError
+
+UnitImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One tile of the unit range, float32."""
+
+    spatial: UnitImage
+    """`(c, H, W)`."""
+    spectral: UnitImage
+    """`(C, h, w)`."""
+    start: UnitImage | None
+    """`(C, H, W)`: what the network's base makes of the pair."""
+    gt: UnitImage
+    """`(C, H, W)`."""
+    operator: int = 0
+    """Which of the run's sensor models the spectral image was made with."""
+    origin: str = ""
+    """Where it was cut, for messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Symmetry:
+    """One of the eight symmetries of the square: transpose, then mirror rows and columns."""
+
+    is_transposed: bool = False
+    mirrors_rows: bool = False
+    mirrors_columns: bool = False
+
+    @classmethod
+    def drawn(cls, generator: np.random.Generator) -> Symmetry:
+        """Draw one of the eight."""
+        number = int(generator.integers(8))
+        return cls(bool(number & 1), bool(number & 2), bool(number & 4))
+
+    def of(self, image: UnitImage) -> UnitImage:
+        """Apply it to `(C, H, W)`."""
+        turned = image.transpose(0, 2, 1) if self.is_transposed else image
+        turned = turned[:, ::-1] if self.mirrors_rows else turned
+        return turned[:, :, ::-1] if self.mirrors_columns else turned
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingScene:
+    """A simulated pair with its reference, in the unit range.
+
+    Mirroring moves the coarse samples: where sample k lies at r·k + p, the mirrored image has its
+    samples at r·k + (r − 1 − p). A mirrored tile keeps the phase if it is cut 2p − (r − 1) fine
+    pixels further on: 1 pixel at ratio 4 and phase 2, none at phase 1.5.
+
+    Raises:
+        ShapeError: The images do not fit each other.
+    """
+
+    spatial: UnitImage
+    spectral: UnitImage
+    gt: UnitImage
+    ratio: int
+    phase: tuple[float, float]
+    start: UnitImage | None = None
+    operator: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        height, width = (side * self.ratio for side in self.spectral.shape[1:])
+        fine = [self.spatial, self.gt, *([] if self.start is None else [self.start])]
+        if any(image.shape[1:] != (height, width) for image in fine):
+            raise ShapeError(
+                f"The scene {self.name} at ratio {self.ratio} needs fine images of {height} x "
+                f"{width}, got {', '.join(str(image.shape) for image in fine)}."
+            )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return rows and columns of the fine grid."""
+        return self.gt.shape[1], self.gt.shape[2]
+
+    def draw(self, generator: np.random.Generator, tile: int, *, symmetries: bool) -> Sample:
+        """Cut a tile on the coarse grid, anywhere.
+
+        Raises:
+            ShapeError: The scene is smaller than the tile.
+        """
+        symmetry = Symmetry.drawn(generator) if symmetries else Symmetry()
+        shifts = self._shifts(symmetry)
+        corner = []
+        for side, shift in zip(self.size, shifts, strict=True):
+            first = -(-max(-shift, 0) // self.ratio)
+            room = (side - tile - max(shift, 0)) // self.ratio
+            if room < first:
+                raise ShapeError(
+                    f"The scene {self.name} of {self.size[0]} x {self.size[1]} reduced pixels has "
+                    f"no room for a tile of {tile}."
+                )
+            corner.append(int(generator.integers(first, room + 1)))
+        return self._cut((corner[0], corner[1]), tile, symmetry, shifts)
+
+    def _shifts(self, symmetry: Symmetry) -> tuple[int, int]:
+        """Return how many fine pixels further on a tile is cut, per axis of this scene."""
+        # After a transposition the mirrored axis is the other one of the scene.
+        mirrors = (symmetry.mirrors_rows, symmetry.mirrors_columns)
+        rows, columns = mirrors[::-1] if symmetry.is_transposed else mirrors
+        shifts = [
+            2 * phase - (self.ratio - 1) if is_mirrored else 0.0
+            for phase, is_mirrored in zip(self.phase, (rows, columns), strict=True)
+        ]
+        if any(shift != int(shift) for shift in shifts) or (
+            symmetry.is_transposed and self.phase[0] != self.phase[1]
+        ):
+            raise ShapeError(
+                f"The scene {self.name} has its coarse samples at phase {self.phase}, which no "
+                "mirrored tile can keep; train it without symmetries."
+            )
+        return int(shifts[0]), int(shifts[1])
+
+    def _cut(
+        self, corner: tuple[int, int], tile: int, symmetry: Symmetry, shifts: tuple[int, int]
+    ) -> Sample:
+        row, column = corner
+        side = tile // self.ratio
+        top, left = (c * self.ratio + s for c, s in zip(corner, shifts, strict=True))
+
+        def fine(image: UnitImage) -> UnitImage:
+            return np.ascontiguousarray(symmetry.of(image[:, top : top + tile, left : left + tile]))
+
+        coarse = symmetry.of(self.spectral[:, row : row + side, column : column + side])
+        return Sample(
+            spatial=fine(self.spatial),
+            spectral=np.ascontiguousarray(coarse),
+            start=None if self.start is None else fine(self.start),
+            gt=fine(self.gt),
+            operator=self.operator,
+            origin=f"{self.name} at row {top}, column {left}",
+        )
