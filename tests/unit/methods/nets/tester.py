@@ -12,14 +12,26 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bandweave.errors import BandCountError, CheckpointMismatchError, ShapeError
+from bandweave.methods import learned
+from bandweave.methods.base import Fitted
+from bandweave.methods.learned import LearnedMethod
+from bandweave.methods.nets.card import WeightCard
+from bandweave.methods.nets.checkpoint import Weights, load_weights, save_weights
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import NETWORKS, settings_of
+from bandweave.methods.nets.zoo import count_parameters
+from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
+from bandweave.pair import ImagePair
+from bandweave.source import ArraySource
+from bandweave.window import Window
+from scenes import smooth_truth
 
 
 class NetworkTester:
@@ -63,6 +75,43 @@ class NetworkTester:
         if model.base is not None:
             images.append(torch.rand(batch, config.bands, height, width))
         return images
+
+    def weights(self, bands: int = 4, ratio: int | None = None) -> Weights:
+        """Make weights whose results lie in the unit range, so that clamping hides nothing."""
+        model = self.build(bands, ratio).eval()
+        images = [0.1 + 0.8 * image for image in self.inputs(model, batch=1)]
+        with torch.no_grad():
+            while _share_in_range(model(*images)) < 0.25:
+                for parameter in model.parameters():
+                    parameter.mul_(0.9)
+        card = WeightCard(
+            name=f"untrained {self.network}",
+            architecture=self.network,
+            config=settings_of(model.config),
+            band_names=tuple(f"band {k}" for k in range(bands)),
+            full_scale=1000,
+            tile=4 * _unit(model),
+            phase=(1.5, 1.5),
+            sensor="none",
+            pan_degradation="none",
+            spectral_degradation="none",
+            training_data="none",
+            training_terms="any use",
+            licence="Apache-2.0",
+            bandweave="0.1.0",
+        )
+        return Weights(model, card, "0" * 64)
+
+    def scene(self, weights: Weights) -> ImagePair:
+        """Make a scene of odd size at another phase than the weights were trained with."""
+        config, ratio = weights.model.config, weights.model.config.ratio
+        rows, cols = (11, 7) if weights.model.receptive_radius is None else (23, 17)
+        truth = smooth_truth(config.bands, ratio * rows, ratio * cols)
+        cells = truth.reshape(config.bands, rows, ratio, cols, ratio).mean(axis=(2, 4))
+        spatial = truth[: self.spatial_bands]
+        images = (image.astype(np.float32) for image in (spatial, cells))
+        phase = (ratio - 1) / 2
+        return ImagePair(*images, ratio, (phase, phase + 0.25), full_scale=1000.0)
 
     def test_the_table_tells_the_truth(self) -> None:
         entry, model = NETWORKS[self.network], self.build()
@@ -140,6 +189,47 @@ class NetworkTester:
         with pytest.raises(ShapeError, match=r"to start from|starts from"):
             model(spatial, spectral, None if start else torch.rand_like(spatial))
 
+    def test_weights_come_back_from_a_file(self, tmp_path) -> None:
+        weights = self.weights()
+        path = tmp_path / "own.safetensors"
+        save_weights(path, weights.model, weights.card)
+        loaded = load_weights(path)
+        assert loaded.card == weights.card
+        assert type(loaded.model) is type(weights.model)
+        assert count_parameters(str(path)) == sum(p.numel() for p in loaded.model.parameters())
+        images = self.inputs(weights.model, batch=1)
+        with torch.no_grad():
+            assert torch.equal(loaded.model(*images), weights.model(*images))
+
+    def test_a_scene_of_odd_size_is_fused(self) -> None:
+        """Blocks or tiles, with everything that makes the scene suit the weights."""
+        for ratio in self.ratios:
+            weights = self.weights(ratio=ratio)
+            pair = self.scene(weights)
+            fused = _run(self._fitted(weights, pair), pair)
+            assert fused.shape == (4, *pair.shape)
+            assert np.isfinite(fused).all()
+
+    def test_tiles_equal_the_whole(self, monkeypatch) -> None:
+        if NETWORKS[self.network].has_fixed_tile:
+            pytest.skip("the result belongs to the tile")
+        weights = self.weights()
+        pair = self.scene(weights)
+        whole = self._fitted(weights, pair).fuse(pair)
+        assert _share_in_range(torch.from_numpy(whole / 1000)) > 0.1
+        monkeypatch.setattr(learned, "BLOCK", 32)
+        tiled = self._fitted(weights, pair)
+        assert tiled.reach.block == (32, 32)
+        # float32, in another order.
+        assert np.abs(_run(tiled, pair) - whole).max() <= 1e-5 * 1000
+        window = Window(13, 7, 50, 41)
+        part = _run(tiled, pair, window)
+        assert np.array_equal(part, _run(tiled, pair)[(slice(None), *window.slices)])
+
+    def _fitted(self, weights: Weights, pair: ImagePair) -> Fitted:
+        method = LearnedMethod(weights, device="cpu", pan_sigma=0.6, threads=1)
+        return fit_method(method, ArraySource(pair), RunLimits())
+
     @pytest.mark.parametrize("shorter", [0, 1])
     def test_the_receptive_radius_is_exact(self, shorter) -> None:
         """Beyond the radius nothing matters; one pixel less, and something does.
@@ -149,7 +239,7 @@ class NetworkTester:
         model = self.build().double().eval()
         if model.receptive_radius is None:
             pytest.skip("the result belongs to the whole tile")
-        unit = math.lcm(model.config.ratio, model.stride)
+        unit = _unit(model)
         radius = model.receptive_radius - shorter
         size = unit * (2 * (model.receptive_radius // unit) + 5)
         images = [image.double() for image in self.inputs(model, (size, size), batch=1)]
@@ -174,3 +264,19 @@ class NetworkTester:
 def _shrunk(mask: Tensor, size: int) -> Tensor:
     """Bring a mask to a coarser grid: a pixel is on where any of its fine pixels is."""
     return functional.max_pool2d(mask, mask.shape[-1] // size)
+
+
+def _unit(model: FusionNetwork) -> int:
+    """Return what rows and columns are multiples of."""
+    return math.lcm(model.config.ratio, model.stride)
+
+
+def _share_in_range(fused: Tensor) -> float:
+    """Return the share of values inside the unit range, not at its ends."""
+    return ((fused > 0) & (fused < 1)).float().mean().item()
+
+
+def _run(fitted: Fitted, pair: ImagePair, window: Window | None = None) -> np.ndarray:
+    sink = ArraySink()
+    run_scene(fitted, ArraySource(pair), sink, precision=np.float32, window=window)
+    return sink.hrms
