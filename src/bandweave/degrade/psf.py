@@ -52,15 +52,33 @@ def gaussian_spread(sigma: float, size: int, phase: tuple[float, float]) -> Poin
     Raises:
         ValueError: The width or the size is not positive.
     """
+    return gaussian_at(sigma, size, phase, (_first_tap(phase[0], size), _first_tap(phase[1], size)))
+
+
+def gaussian_at(
+    sigma: float, size: int, phase: tuple[float, float], start: tuple[int, int]
+) -> PointSpread:
+    """Return a Gaussian around `phase` whose `size` x `size` taps begin at the index `start`.
+
+    Raises:
+        ValueError: The width or the size is not positive.
+    """
     if sigma <= 0 or size < 1:
         raise ValueError(f"A Gaussian needs a positive width and size, got {sigma} and {size}.")
     lines = []
-    for middle in phase:
-        index = _first_tap(middle, size) + np.arange(size)
-        line = np.exp(-((index - middle) ** 2) / (2 * sigma**2))
+    for first, middle in zip(start, phase, strict=True):
+        distance = first + np.arange(size) - middle
+        # Of the exponents only differences count: the largest is 0 however far off the middle.
+        exponent = -(distance**2) / (2 * sigma**2)
+        line = np.exp(exponent - exponent.max())
         lines.append(line / line.sum())
     name = f"Gaussian, sigma {sigma:.6g}, {size} x {size} taps"
-    return _spread(np.outer(*lines), phase, name)
+    return _spread(np.outer(*lines), start, name)
+
+
+def gaussian_support(sigma: float) -> int:
+    """Return the odd number of taps that holds a Gaussian to 2 σ: 3 for the CAVE protocol's 0.5."""
+    return 2 * math.ceil(2 * sigma) + 1
 
 
 def uniform_spread(size: int, phase: tuple[float, float]) -> PointSpread:
@@ -69,14 +87,13 @@ def uniform_spread(size: int, phase: tuple[float, float]) -> PointSpread:
     Raises:
         ValueError: The size is not positive.
     """
-    return _spread(uniform_kernel(size), phase, f"mean over {size} x {size} pixels")
+    start = (_first_tap(phase[0], size), _first_tap(phase[1], size))
+    return _spread(uniform_kernel(size), start, f"mean over {size} x {size} pixels")
 
 
 def _first_tap(middle: float, size: int) -> int:
     return math.ceil(middle - size / 2)
 
 
-def _spread(kernel: NDArray[np.float64], phase: tuple[float, float], name: str) -> PointSpread:
-    taps = tuple(tuple(float(tap) for tap in row) for row in kernel)
-    start = tuple(_first_tap(p, size) for p, size in zip(phase, kernel.shape, strict=True))
-    return PointSpread(taps, (start[0], start[1]), name)
+def _spread(kernel: NDArray[np.float64], start: tuple[int, int], name: str) -> PointSpread:
+    return PointSpread(tuple(tuple(float(tap) for tap in row) for row in kernel), start, name)
