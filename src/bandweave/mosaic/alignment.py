@@ -25,6 +25,10 @@ class Scene(Protocol):
         """Return the pair with the PAN's content displaced by `offset` PAN pixels."""
         ...
 
+    def selected(self, places: tuple[int, ...], offset: Offset) -> PairSource:
+        """Return the pair with some of its spectral bands, counted from 0, in this order."""
+        ...
+
     def window(self, source: PairSource) -> Window:
         """Return the part to fuse, in pixels of `source`."""
         ...

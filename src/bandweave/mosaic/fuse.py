@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bandweave.config import FuseConfig
 from bandweave.datasets.files import PAIR_SUFFIXES, is_pair_file
 from bandweave.errors import ConfigError, ShapeError
+from bandweave.mosaic.bundles import fuse_bundle
 from bandweave.mosaic.containers import fuse_container
 from bandweave.mosaic.georeferenced import fuse_rasters
 from bandweave.mosaic.in_memory import ArrayScene
@@ -19,6 +20,7 @@ from bandweave.mosaic.job import FuseReport, Tell
 from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.runner import ArraySink
 from bandweave.pair import ImagePair
+from bandweave.products.survey import describe_pair, find_bundle, is_product
 from bandweave.radiometry import to_storage
 from bandweave.sensors import find_sensor
 
@@ -50,7 +52,8 @@ def fuse(
 
     Args:
         spatial: PAN, RGB or MSI: a file that rasterio opens, or an array `(H, W)` or `(c, H, W)`.
-            A `.mat` pair or `.h5` set holds both images and stands alone.
+            A `.mat` pair, a `.h5` set, or the folder or metadata file of a product holds both
+            images and stands alone.
         spectral: MS or HS: a file, or an array `(C, h, w)` with H = ratio · h.
         out: File to write; for a `.h5` set the folder of the results. None for arrays.
         dry_run: Decide and estimate everything, write nothing.
@@ -80,12 +83,18 @@ def fuse(
         raise ConfigError("Files are fused to a file: give PAN, MS and the output, all as paths.")
     first, target = Path(spatial), Path(out)
     if spectral is not None:
-        return fuse_rasters(first, Path(spectral), target, config, dry_run=dry_run, tell=tell)
+        second = Path(spectral)
+        bundle = describe_pair(first, second)
+        if bundle is not None:
+            return fuse_bundle(bundle, target, config, dry_run=dry_run, tell=tell)
+        return fuse_rasters(first, second, target, config, dry_run=dry_run, tell=tell)
     if is_pair_file(first):
         return fuse_container(first, target, config, dry_run=dry_run, tell=tell)
+    if is_product(first):
+        return fuse_bundle(find_bundle(first), target, config, dry_run=dry_run, tell=tell)
     raise ConfigError(
-        f"{first} stands alone, which only {', '.join(PAIR_SUFFIXES)} files do; give PAN, MS and "
-        "the output."
+        f"{first} stands alone, which only {', '.join(PAIR_SUFFIXES)} files and products (a folder "
+        "or a vendor's metadata file) do; give PAN, MS and the output."
     )
 
 

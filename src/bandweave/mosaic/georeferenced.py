@@ -19,6 +19,7 @@ from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.resume import RowStore
+from bandweave.products.bundle import Bundle
 from bandweave.raster.layout import output_layout
 from bandweave.raster.reader import RasterPair, open_pair
 from bandweave.raster.writer import SceneWriter
@@ -36,6 +37,8 @@ class RasterScene:
     pan: Path
     ms: Path
     config: FuseConfig
+    bundle: Bundle | None = None
+    """What the delivery's metadata say of the two files; options go before it."""
     pair: RasterPair | None = field(default=None, init=False)
     """What was opened last."""
 
@@ -48,18 +51,35 @@ class RasterScene:
         """Open the pair with the PAN's content displaced by `offset` PAN pixels."""
         self.close()
         config = self.config
+        known = self.bundle
+        sensor = config.sensor or (None if known is None else known.sensor)
         self.pair = open_pair(
             self.pan,
             self.ms,
             extent=config.extent,
             offset=offset,
-            sensor=None if config.sensor is None else find_sensor(config.sensor),
-            full_scale=config.full_scale,
+            sensor=None if sensor is None else find_sensor(sensor),
+            full_scale=config.full_scale or (None if known is None else known.full_scale),
             mask=config.mask,
-            nodata=config.nodata,
+            nodata=self.nodata,
             bands=config.bands,
+            band_names=None if known is None else known.band_names,
         )
         return self.pair
+
+    @property
+    def nodata(self) -> float | None:
+        """Return the nodata value of both files: the option's, or the metadata's, or None."""
+        if self.config.nodata is not None or self.bundle is None:
+            return self.config.nodata
+        return self.bundle.nodata
+
+    def selected(self, places: tuple[int, ...], offset: tuple[float, float]) -> PairSource:
+        """Open the pair with some of the bands that were read last, counted from 0, in order."""
+        assert self.pair is not None
+        numbers = tuple(self.pair.ms.facts.indexes[place] for place in places)
+        self.config = self.config.model_copy(update={"bands": numbers})
+        return self.opened(offset)
 
     def window(self, source: PairSource) -> Window:
         """Return the part to fuse, in pixels of the scene.
@@ -109,12 +129,14 @@ def fuse_rasters(
     out: Path,
     config: FuseConfig,
     *,
+    bundle: Bundle | None = None,
     dry_run: bool = False,
     tell: Tell | None = None,
 ) -> FuseReport:
-    """Fuse two files; see `bandweave.fuse`."""
-    _check_output(pan, ms, out, is_replaced=config.overwrite or dry_run)
-    scene = RasterScene(pan, ms, config)
+    """Fuse two files, of which a delivery's metadata may say more; see `bandweave.fuse`."""
+    sources = (pan, ms, *(() if bundle is None else bundle.files))
+    _check_output(sources, out, is_replaced=config.overwrite or dry_run)
+    scene = RasterScene(pan, ms, config, bundle)
     start = time.perf_counter()
     # GDAL would keep 5 % of the machine's memory as cache; every block here is used once.
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), closing(scene):
@@ -124,18 +146,18 @@ def fuse_rasters(
             seconds, notes = job.estimate()
             return replace(report, seconds=seconds, dry_run=True, notes=report.notes + notes)
         assert scene.pair is not None
-        effect = _write(job, scene.pair, report, config, quiet=tell is None)
+        effect = _write(job, scene, report, quiet=tell is None)
     if effect is not None and tell is not None:
         tell(effect.sentence)
     report = report.with_effect(effect)
     return replace(report, seconds=time.perf_counter() - start)
 
 
-def _check_output(pan: Path, ms: Path, out: Path, *, is_replaced: bool) -> None:
+def _check_output(sources: tuple[Path, ...], out: Path, *, is_replaced: bool) -> None:
     """Refuse an output that exists, or that is one of the inputs."""
     if not out.exists():
         return
-    for source in (pan, ms):
+    for source in sources:
         if source.exists() and out.samefile(source):
             raise OutputExistsError(f"{out} is an input too; give the output another name.")
     if not is_replaced:
@@ -143,12 +165,16 @@ def _check_output(pan: Path, ms: Path, out: Path, *, is_replaced: bool) -> None:
 
 
 def _write(
-    job: Job, pair: RasterPair, report: FuseReport, config: FuseConfig, *, quiet: bool
+    job: Job, scene: RasterScene, report: FuseReport, *, quiet: bool
 ) -> ConsistencyEffect | None:
+    pair, config = scene.pair, scene.config
     assert report.out is not None
+    assert pair is not None
     out = Path(report.out)
-    layout = output_layout(pair, window=job.window, dtype=config.dtype, nodata=config.nodata)
+    layout = output_layout(pair, window=job.window, dtype=config.dtype, nodata=scene.nodata)
     provenance = _provenance(report, pair)
+    if scene.bundle is not None:
+        provenance["PRODUCT"] = scene.bundle.name
     with SceneWriter(
         out,
         layout,
@@ -159,7 +185,8 @@ def _write(
     ) as writer:
         store = None
         if isinstance(job.fitted.reach, FixedTile):
-            job_key = {**provenance, **_identity(pair), "window": str(job.window)}
+            inputs = _inputs(pair) if scene.bundle is None else scene.bundle.files
+            job_key = {**provenance, **_identity(inputs), "window": str(job.window)}
             folder = out.with_name(f".{out.name}.rows")
             store = RowStore(folder, job_key, resume=config.resume)
         effect = job.run(writer, store=store, quiet=quiet)
@@ -194,13 +221,17 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
     return {key: str(value) for key, value in facts.items() if value is not None}
 
 
-def _identity(pair: RasterPair) -> dict[str, str]:
+def _inputs(pair: RasterPair) -> tuple[Path, ...]:
+    return Path(pair.pan.path), Path(pair.ms.path)
+
+
+def _identity(inputs: tuple[Path, ...]) -> dict[str, str]:
     """Tell these input files from changed ones, for a resumed run."""
     identity = {}
-    for role, image in (("pan", pair.pan), ("ms", pair.ms)):
+    for path in inputs:
         try:
-            status = Path(image.path).stat()
+            status = path.stat()
         except OSError:  # not a local file: its name has to do
             continue
-        identity[f"{role}_file"] = f"{status.st_size} bytes, modified {status.st_mtime_ns}"
+        identity[str(path)] = f"{status.st_size} bytes, modified {status.st_mtime_ns}"
     return identity

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bandweave.errors import ConfigError
 from bandweave.pair import ImagePair
+from bandweave.raster.bandorder import in_file_order
 from bandweave.source import ArraySource, PairSource
 from bandweave.window import Window
 
@@ -25,6 +26,16 @@ class ArrayScene:
     def opened(self, offset: tuple[float, float]) -> PairSource:
         """Return the pair with its samples displaced by `offset` fine pixels."""
         return ArraySource(self.pair.replace(phase=self._phase(offset)))
+
+    def selected(self, places: tuple[int, ...], offset: tuple[float, float]) -> PairSource:
+        """Return the pair with some of its spectral bands, counted from 0, in this order."""
+        sensor, bands = self.pair.sensor, self.pair.spectral.shape[0]
+        if sensor is not None:
+            sensor = in_file_order(sensor, (), [place + 1 for place in places], bands)
+        spectral = self.pair.spectral[list(places)]
+        return ArraySource(
+            self.pair.replace(spectral=spectral, sensor=sensor, phase=self._phase(offset))
+        )
 
     def _phase(self, offset: tuple[float, float]) -> tuple[float, float]:
         rows, cols = self.pair.phase

@@ -53,7 +53,8 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
     selection = select_method(config, source.profile)
     note(f"Method: {selection.reason}")
     if selection.card is not None:
-        source = _with_expected_bands(scene, source, selection.card, config, displacement, note)
+        if config.bands is None:
+            source = _with_expected_bands(scene, source, selection.card, displacement, note)
         source = _informed(source, selection.card, config, note)
     if config.mtf_gain is not None:
         source = with_mtf_gains(source, config.mtf_gain)
@@ -97,13 +98,10 @@ def _with_expected_bands(
     scene: Scene,
     source: PairSource,
     card: WeightCard,
-    config: FuseConfig,
     displacement: Offset | None,
     note: Callable[[str], None],
 ) -> PairSource:
-    """Take the bands that the weights expect, in their order; those asked for are left alone."""
-    if config.bands is not None:
-        return source
+    """Take the bands that the weights expect, in their order."""
     choice = choose_bands(card, source.profile)
     if choice is None or choice.places == tuple(range(source.profile.bands)):
         return source

@@ -45,6 +45,8 @@ class RasterFacts:
     """Type that holds every band that is read."""
     indexes: tuple[int, ...]
     """Bands that are read, from 1."""
+    available: int
+    """Bands of the file, alpha left out."""
     nodata: float | None
     """Declared nodata value of the first band that is read."""
     descriptions: tuple[str | None, ...]
@@ -85,6 +87,7 @@ class RasterImage:
         mask: MaskMode = "auto",
         nodata: float | None = None,
         bands: Sequence[int] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.path = os.fspath(path)
         self._local = threading.local()
@@ -93,7 +96,7 @@ class RasterImage:
         dataset = self._handle()
         try:
             indexes = _data_bands(dataset, self.name, bands)
-            self.facts = _facts(dataset, indexes, self.name)
+            self.facts = _facts(dataset, indexes, self.name, names)
             self._rule = mask_rule(dataset, indexes, mask, nodata)
             self._require_complete()
         except BaseException:
@@ -238,6 +241,7 @@ def open_image(
     mask: MaskMode = "auto",
     nodata: float | None = None,
     bands: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
 ) -> RasterImage:
     """Open one raster file for reading by windows.
 
@@ -246,12 +250,14 @@ def open_image(
         mask: Which of the file's statements make a pixel invalid.
         nodata: Value that is nodata in every band, whatever the file declares.
         bands: Bands to read, from 1; all but alpha by default.
+        names: Names of all the file's bands but alpha, over what the file calls them.
 
     Raises:
         FileFormatError: The file is missing, no raster, or damaged.
-        BandCountError: A band that was asked for does not exist, or is the alpha band.
+        BandCountError: A band that was asked for does not exist, or is the alpha band, or the file
+            has another number of bands than there are names.
     """
-    return RasterImage(path, mask=mask, nodata=nodata, bands=bands)
+    return RasterImage(path, mask=mask, nodata=nodata, bands=bands, names=names)
 
 
 def _open(path: str) -> DatasetReader:
@@ -302,7 +308,9 @@ def _data_bands(dataset: DatasetReader, name: str, wanted: Sequence[int] | None)
     return tuple(wanted)
 
 
-def _facts(dataset: DatasetReader, indexes: tuple[int, ...], name: str) -> RasterFacts:
+def _facts(
+    dataset: DatasetReader, indexes: tuple[int, ...], name: str, names: Sequence[str] | None
+) -> RasterFacts:
     def chosen(values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(values[i - 1] for i in indexes)
 
@@ -319,8 +327,9 @@ def _facts(dataset: DatasetReader, indexes: tuple[int, ...], name: str) -> Raste
         ),
         dtype=dtype,
         indexes=indexes,
+        available=len(_data_bands(dataset, name, None)),
         nodata=chosen(dataset.nodatavals)[0],
-        descriptions=chosen(dataset.descriptions),
+        descriptions=_descriptions(dataset, indexes, name, names),
         colours=chosen(dataset.colorinterp),
         scales=chosen(dataset.scales),
         offsets=chosen(dataset.offsets),
@@ -332,3 +341,19 @@ def _facts(dataset: DatasetReader, indexes: tuple[int, ...], name: str) -> Raste
         bits=None if bits is None else int(bits),
         sensor_tags=dataset.tags(ns="IMAGERY"),
     )
+
+
+def _descriptions(
+    dataset: DatasetReader, indexes: tuple[int, ...], name: str, names: Sequence[str] | None
+) -> tuple[str | None, ...]:
+    """Return the names of the bands that are read, the given ones before the file's."""
+    if names is None:
+        return tuple(dataset.descriptions[i - 1] for i in indexes)
+    data = _data_bands(dataset, name, None)
+    if len(names) != len(data):
+        raise BandCountError(
+            f"The metadata of {name} state {len(names)} bands ({', '.join(names)}), but it has "
+            f"{len(data)}; fetch the delivery again, or give PAN and MS as plain rasters."
+        )
+    named = dict(zip(data, names, strict=True))
+    return tuple(named[i] for i in indexes)

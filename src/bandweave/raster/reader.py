@@ -15,7 +15,7 @@ from bandweave.pair import ImagePair, Mask, PairProfile
 from bandweave.radiometry import Image
 from bandweave.raster.image import RasterImage, RasterPath, open_image
 from bandweave.raster.mask import MaskMode
-from bandweave.raster.metadata import stated_full_scale, stated_sensor
+from bandweave.raster.metadata import given_sensor, stated_full_scale, stated_sensor
 from bandweave.raster.nesting import AxisMap, Extent, Nesting, nest
 from bandweave.raster.resampling import interpolate_rows, nearest_index, tap_range
 from bandweave.sensors import Sensor
@@ -164,6 +164,7 @@ def open_pair(
     mask: MaskMode = "auto",
     nodata: float | None = None,
     bands: Sequence[int] | None = None,
+    band_names: Sequence[str] | None = None,
 ) -> RasterPair:
     """Open a spatial and a spectral raster file as one scene.
 
@@ -181,6 +182,7 @@ def open_pair(
         mask: Which of the files' statements make a pixel invalid; NaN and infinity always do.
         nodata: Value that is nodata in every band of both files, whatever they declare.
         bands: Bands of the spectral image to read, from 1; all but alpha by default.
+        band_names: Names of all bands of the spectral image, over what its file calls them.
 
     Raises:
         FileFormatError: A file is missing, no raster, or damaged.
@@ -193,14 +195,14 @@ def open_pair(
     """
     pan = open_image(pan_path, mask=mask, nodata=nodata)
     try:
-        ms = open_image(ms_path, mask=mask, nodata=nodata, bands=bands)
+        ms = open_image(ms_path, mask=mask, nodata=nodata, bands=bands, names=band_names)
     except BaseException:
         pan.close()
         raise
     try:
         nesting = nest(pan.grid, ms.grid, extent=extent, offset=offset, names=(pan.name, ms.name))
         _require_mask(pan, ms, mask)
-        known_sensor = sensor or stated_sensor(ms.facts)
+        known_sensor = stated_sensor(ms.facts) if sensor is None else given_sensor(sensor, ms.facts)
         pair = RasterPair(
             pan,
             ms,

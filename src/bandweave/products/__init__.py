@@ -1,0 +1,1 @@
+"""Deliveries as the vendors make them: which files belong together, and what their metadata say."""
