@@ -1,16 +1,14 @@
 """PUBLISHED_RECIPES: the settings that the baselines' authors or programs state, as plain data.
 
 Networks see DN / full scale in square patches; these are shuffled and not augmented, and the last
-incomplete batch of an epoch is dropped. Where the toolbox program departs
-from the settings that its model files state, the stated ones are given here, and the departure is
-among the remarks. The program's penalty 1e-5 · ½Σ‖w‖² is left out everywhere: it has no gradient.
+incomplete batch of an epoch is dropped. Where the toolbox program departs from the settings that
+its model files state, the stated ones are given here, and the departure is among the remarks. The
+program's penalty 1e-5 · ½Σ‖w‖² is left out everywhere: it has no gradient.
 
 Losses, with d = fused - gt and means over all elements:
 
 * `l1`: mean |d|; `mse`: mean d²; `mse_sum`: `loss_factor` · Σ d² over a batch.
-* `bdpn`: λ · Ch(half, gt↓2) + (1 - λ) · Ch(full, gt), where Ch = mean √(d² + 1e-6), gt↓2 are
-  rows and columns 0, 2, 4, ... of gt, and λ = 1 - 0.05 · ⌊epoch / 5⌋ with epochs counted from 1,
-  but not below 0. `BDPN.pyramid` returns full and half.
+* `bdpn`: `BDPN.loss`, over two sizes whose weights follow `bdpn.half_weight_at(epoch)`.
 * `mucnn`, `ssrnet`: `MUCNN.loss` and `SSRNet.loss`, over several scales and over edges.
 """
 

@@ -109,3 +109,51 @@ class BDPN(FusionNetwork):
         half: Tensor = self.up_to_half(spectral) + half_details
         fused: Tensor = self.up_to_full(half) + self.details(fine)
         return fused, half
+
+    def loss(
+        self,
+        spatial: Tensor,
+        spectral: Tensor,
+        start: Tensor | None,
+        gt: Tensor,
+        half_weight: float = 0.0,
+    ) -> Tensor:
+        """Return λ · Ch(half, gt↓2) + (1 - λ) · Ch(fused, gt), the loss of the authors' script.
+
+        Ch(a, b) = mean √((a - b)² + 1e-6), and gt↓2 are rows and columns 0, 2, 4, ... of `gt`.
+
+        Args:
+            spatial: As for `forward`.
+            spectral: As for `forward`.
+            start: None.
+            gt: `(B, C, H, W)`, unit range.
+            half_weight: λ in [0, 1], see `half_weight_at`; 0 is what most of the training has.
+
+        Raises:
+            BandCountError: The band counts are not those of the configuration.
+            ShapeError: The sizes do not fit each other or the stride, or `start` is given.
+        """
+        self.check(spatial, spectral, start)
+        fused, half = self.pyramid(spatial, spectral)
+        return half_weight * _charbonnier(half, gt[..., ::2, ::2]) + (
+            1 - half_weight
+        ) * _charbonnier(fused, gt)
+
+
+def half_weight_at(epoch: int) -> float:
+    """Return the weight λ of the half size in the loss: from 1 down to 0 in the first 100 epochs.
+
+    λ = 1 - 0.05 · ⌊epoch / 5⌋, not below 0.
+
+    Args:
+        epoch: Counted from 1; the published training has 1000.
+
+    Example:
+        >>> [half_weight_at(epoch) for epoch in (1, 5, 50, 100, 1000)]
+        [1.0, 0.95, 0.5, 0.0, 0.0]
+    """
+    return max(0.0, 1 - 0.05 * (epoch // 5))
+
+
+def _charbonnier(actual: Tensor, expected: Tensor) -> Tensor:
+    return ((actual - expected).square() + 1e-6).sqrt().mean()

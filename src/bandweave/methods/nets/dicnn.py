@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import same_conv, start_truncated_normal
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import RefiningNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +24,13 @@ class DiCnnConfig(Architecture):
     """Channels between the convolutions."""
 
 
-class DiCNN(FusionNetwork):
+class DiCNN(RefiningNetwork):
     """fused = start + F(start, spatial), where F is three 3x3 convolutions with ReLU between.
 
     Both images are in the unit range; nothing is clamped.
     """
 
     config_type = DiCnnConfig
-    base = "exp"
     receptive_radius = 3
 
     def __init__(self, config: DiCnnConfig) -> None:
@@ -47,19 +46,8 @@ class DiCNN(FusionNetwork):
         # As the published program draws them.
         start_truncated_normal(self.layers, variance=2.6)
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range; only its shape is looked at.
-            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other, or `start` is missing.
-        """
-        self.check(spatial, spectral, start)
-        assert start is not None
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Add the detail that the stacked images predict."""
+        del spectral
         fused: Tensor = start + self.layers(torch.cat((start, spatial), dim=1))
         return fused

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import residual_trunk
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import RefiningNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +37,13 @@ class FusionNetConfig(Architecture):
             )
 
 
-class FusionNet(FusionNetwork):
+class FusionNet(RefiningNetwork):
     """fused = start + F(spatial - start), with the PAN repeated for every band.
 
     Both images are in the unit range; nothing is clamped.
     """
 
     config_type = FusionNetConfig
-    base = "exp"
 
     def __init__(self, config: FusionNetConfig) -> None:
         super().__init__()
@@ -52,19 +51,8 @@ class FusionNet(FusionNetwork):
         self.receptive_radius = 2 * config.blocks + 2
         self.trunk = residual_trunk(config.bands, config.width, config.blocks, config.bands)
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, 1, H, W)`, unit range.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range; only its shape is looked at.
-            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other, or `start` is missing.
-        """
-        self.check(spatial, spectral, start)
-        assert start is not None
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Add the detail that PAN - MS predicts."""
+        del spectral
         fused: Tensor = start + self.trunk(spatial - start)
         return fused

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import Residual, same_conv
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import RefiningNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class LagnetConfig(Architecture):
     """Residual blocks, of two convolutions each."""
 
 
-class LAGNet(FusionNetwork):
+class LAGNet(RefiningNetwork):
     """Predict the residual to the interpolated spectral image from the stack of both images.
 
     Every convolution adds a bias made of the mean over the whole map, so a pixel's result belongs
@@ -39,7 +39,6 @@ class LAGNet(FusionNetwork):
     """
 
     config_type = LagnetConfig
-    base = "exp"
 
     def __init__(self, config: LagnetConfig) -> None:
         super().__init__()
@@ -55,20 +54,9 @@ class LAGNet(FusionNetwork):
             LAGConv(width, bands),
         )
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range; only its shape is looked at.
-            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other, or `start` is missing.
-        """
-        self.check(spatial, spectral, start)
-        assert start is not None
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Add the detail that the stacked images predict."""
+        del spectral
         fused: Tensor = start + self.layers(torch.cat((spatial, start), dim=1))
         return fused
 

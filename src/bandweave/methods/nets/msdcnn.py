@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import Residual, same_conv
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import RefiningNetwork
 
 # Sides of the parallel kernels.
 _SCALES = (3, 5, 7)
@@ -44,7 +44,7 @@ class MsdCnnConfig(Architecture):
             raise ValueError(f"The shallow width must be even, got {self.shallow_width}.")
 
 
-class MSDCNN(FusionNetwork):
+class MSDCNN(RefiningNetwork):
     """fused = ReLU(deep(start, spatial) + shallow(start, spatial)).
 
     Through the last ReLU no result is negative, and a sample below zero in training gets no
@@ -55,7 +55,6 @@ class MSDCNN(FusionNetwork):
     """
 
     config_type = MsdCnnConfig
-    base = "exp"
     # Kernels of the deep branch: 7, 7 (the largest of three), 3, 7, 5.
     receptive_radius = 3 + 3 + 1 + 3 + 2
 
@@ -84,20 +83,9 @@ class MSDCNN(FusionNetwork):
             same_conv(narrow, config.bands, 5),
         )
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not negative.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range; only its shape is looked at.
-            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other, or `start` is missing.
-        """
-        self.check(spatial, spectral, start)
-        assert start is not None
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Return what both branches make of the stacked images."""
+        del spectral
         stacked = torch.cat((start, spatial), dim=1)
         return functional.relu(self.deep(stacked) + self.shallow(stacked))
 

@@ -96,3 +96,32 @@ class FusionNetwork(nn.Module):
                 f"The image to start from must be {config.bands} x {height} x {width}, "
                 f"got {tuple(start.shape[1:])}."
             )
+
+
+class RefiningNetwork(FusionNetwork):
+    """A network that starts from the bands interpolated to the fine grid.
+
+    Subclasses define `refine`, which is only called with inputs that fit.
+    """
+
+    base = "exp"
+
+    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
+        """Return the fused images `(B, C, H, W)`, unit range, not clamped from above.
+
+        Args:
+            spatial: `(B, c, H, W)`, unit range; H and W are multiples of the network's stride.
+            spectral: `(B, C, H/ratio, W/ratio)`, unit range.
+            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
+
+        Raises:
+            BandCountError: The band counts are not those of the configuration.
+            ShapeError: The sizes do not fit each other or the stride, or `start` is missing.
+        """
+        self.check(spatial, spectral, start)
+        assert start is not None
+        return self.refine(spatial, spectral, start)
+
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Return what `forward` returns, of its arguments."""
+        raise NotImplementedError

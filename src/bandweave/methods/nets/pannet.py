@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import high_pass, residual_trunk, start_truncated_normal
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import RefiningNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,18 +37,17 @@ class PanNetConfig(Architecture):
             )
 
 
-class PanNet(FusionNetwork):
+class PanNet(RefiningNetwork):
     """fused = start + F(up(hp(spectral)), hp(spatial)).
 
     hp subtracts the 5x5 box mean, up is a transposed convolution with a kernel of two coarse
     pixels, and F is a residual network. The high-pass is taken over the whole input: of the patch
-    in training, of the whole image otherwise.
+    in training, of the whole image otherwise. It needs 3 coarse rows and columns.
 
     Both images are in the unit range; nothing is clamped.
     """
 
     config_type = PanNetConfig
-    base = "exp"
 
     def __init__(self, config: PanNetConfig) -> None:
         super().__init__()
@@ -65,20 +64,8 @@ class PanNet(FusionNetwork):
         # As the published program draws them; the transposed convolution keeps PyTorch's default.
         start_truncated_normal(self.trunk, variance=2.6)
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range, 3 rows and columns or more.
-            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other or are too small, or `start` is missing.
-        """
-        self.check(spatial, spectral, start)
-        assert start is not None
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Add the detail that the high-pass images predict."""
         details = torch.cat((self.up(high_pass(spectral)), high_pass(spatial)), dim=1)
         fused: Tensor = start + self.trunk(details)
         return fused

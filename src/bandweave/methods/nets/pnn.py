@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import RefiningNetwork
 
 # Kernels 9, 5 and 5: what convolutions without padding take from each side.
 _MARGIN = 8
@@ -30,18 +30,16 @@ class PnnConfig(Architecture):
     """Filters of the second convolution."""
 
 
-class PNN(FusionNetwork):
+class PNN(RefiningNetwork):
     """fused = conv 5x5(ReLU(conv 5x5(ReLU(conv 9x9(start, spatial))))).
 
-    The convolutions see no zeros: the input is continued by 8 pixels of its own border. In
-    training those 8 pixels per side stay out of the loss, which equals the paper's training on
-    the part that needs no continuation.
+    The convolutions see no zeros: the input is continued by 8 pixels of its own border. Training
+    leaves 8 pixels per side out of the loss, so that nothing continued is learned from.
 
     Both images are in the unit range; nothing is clamped, and nothing is added to the result.
     """
 
     config_type = PnnConfig
-    base = "exp"
     receptive_radius = _MARGIN
 
     def __init__(self, config: PnnConfig) -> None:
@@ -55,20 +53,9 @@ class PNN(FusionNetwork):
             nn.Conv2d(config.narrow_width, config.bands, 5),
         )
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range; only its shape is looked at.
-            start: `(B, C, H, W)`, unit range: `spectral` on the fine grid.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other, or `start` is missing.
-        """
-        self.check(spatial, spectral, start)
-        assert start is not None
+    def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
+        """Run the three convolutions over the continued images."""
+        del spectral
         stacked = torch.cat((start, spatial), dim=1)
         fused: Tensor = self.layers(functional.pad(stacked, (_MARGIN,) * 4, mode="replicate"))
         return fused
