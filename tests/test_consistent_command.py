@@ -118,6 +118,7 @@ def test_gains_come_from_the_option_before_the_sensor(run, pair, tmp_path) -> No
     ("options", "words"),
     [
         ([], "--consistent needs the MTF gains of the 4 bands"),
+        ([], "the gains themselves with --mtf-gain"),
         (["--sensor", "landsat8"], "--consistent needs the MTF gains of the 4 bands"),
         (["--mtf-gain", "0.3,0.3"], "--mtf-gain takes one gain for all bands or one per band, 4"),
         (["--mtf-gain", "1.5"], "MTF gains lie between 0 and 1"),

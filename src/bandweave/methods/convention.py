@@ -79,8 +79,8 @@ def require_gains(profile: PairProfile, method: str) -> tuple[float, ...]:
         )
         raise SensorModelError(
             f"{method} needs the MTF gains of the {profile.bands} bands, but {known} for this "
-            "pair; give --sensor NAME (`bandweave sensors` lists them), or --sensor none for the "
-            "neutral gain of 0.30."
+            "pair; give --sensor NAME (`bandweave sensors` lists them), the gains themselves with "
+            "--mtf-gain G,..., or --sensor none for the neutral gain of 0.30."
         )
     return gains
 

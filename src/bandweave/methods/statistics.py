@@ -93,6 +93,8 @@ class Features:
     """`(G, h, w)` features on the coarse grid; G may be 0."""
     ranked: tuple[int, ...] = ()
     """Fine features of which percentiles are wanted, too."""
+    ranked_coarse: tuple[int, ...] = ()
+    """Coarse features of which percentiles are wanted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,16 +104,18 @@ class SceneStatistics:
     fine: Moments
     coarse: Moments
     distributions: tuple[Distribution, ...] = ()
-    """One per feature of `Features.ranked`."""
+    """One per feature of `Features.ranked`, then of `Features.ranked_coarse`."""
 
     @classmethod
     def of(cls, features: Features, pair: ImagePair) -> SceneStatistics:
         """Sum the features of one window over its valid pixels."""
-        valid = slice(None) if pair.valid is None else pair.valid
         return cls(
             Moments.of(features.fine, pair.valid),
             Moments.of(features.coarse, pair.coarse_valid),
-            tuple(Distribution.of(features.fine[index][valid]) for index in features.ranked),
+            (
+                *_distributions(features.fine, features.ranked, pair.valid),
+                *_distributions(features.coarse, features.ranked_coarse, pair.coarse_valid),
+            ),
         )
 
     def merged(self, other: SceneStatistics) -> SceneStatistics:
@@ -132,6 +136,13 @@ class Measurement:
     """Maps a pair to features of the same extent."""
     apron: int
     """Fine pixels of context per side that make the features exact; a multiple of the ratio."""
+
+
+def _distributions(
+    features: Image, ranked: tuple[int, ...], valid: Mask | None
+) -> tuple[Distribution, ...]:
+    used = slice(None) if valid is None else valid
+    return tuple(Distribution.of(features[index][used]) for index in ranked)
 
 
 def solve_least_squares(moments: Moments, target: int, columns: list[int]) -> tuple[Vector, float]:

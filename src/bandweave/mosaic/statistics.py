@@ -43,6 +43,7 @@ def gather_statistics(
             features.fine[(slice(None), *fine)],
             features.coarse[(slice(None), *coarse)],
             features.ranked,
+            features.ranked_coarse,
         )
         return SceneStatistics.of(cut, pair.crop(core))
 

@@ -44,17 +44,41 @@ def by_definition(pair: ImagePair, haze: np.ndarray) -> np.ndarray:
     return clean * (1 + (matched - intensity) / floored) + haze[:, None, None]
 
 
-def test_three_bands_lose_their_minimum(rng):
-    pair = make_pair(rng, 3)
-    haze = interpolate(pair.spectral, 4, (2, 2), border="symmetric").min(axis=(1, 2))
+@pytest.mark.parametrize("bands", [3, 4])
+def test_bands_lose_what_a_thousandth_of_their_pixels_is_below(rng, bands):
+    pair = make_pair(rng, bands)  # without names: nobody says that four bands are B, G, R, NIR
+    haze = np.percentile(pair.spectral.reshape(bands, -1), 0.1, axis=1, method="hazen")
     np.testing.assert_allclose(fuse(pair), by_definition(pair, haze), rtol=0, atol=1e-7)
 
 
-def test_four_bands_lose_shares_of_their_percentile(rng):
+def test_blue_green_red_and_infrared_lose_shares_of_their_percentile(rng):
+    pair = make_pair(rng, 4).replace(sensor=find_sensor("qb"))
+    darkest = np.percentile(pair.spectral.reshape(4, -1), 1, axis=1, method="hazen")
+    haze = darkest * [0.95, 0.45, 0.40, 0.05]
+    np.testing.assert_allclose(fuse(pair), by_definition(pair, haze), rtol=0, atol=1e-7)
+
+
+def test_the_toolbox_takes_any_four_bands_for_these(rng):
     pair = make_pair(rng, 4)
-    m = interpolate(pair.spectral, 4, (2, 2), border="symmetric").reshape(4, -1)
-    haze = np.percentile(m, 1, axis=1, method="hazen") * [0.95, 0.45, 0.40, 0.05]
-    np.testing.assert_allclose(fuse(pair), by_definition(pair, haze), rtol=0, atol=1e-7)
+    named = pair.replace(sensor=find_sensor("qb"))
+    fused = [BtH(toolbox=True).fit(p.profile, None).fuse(p) for p in (pair, named)]
+    np.testing.assert_array_equal(*fused)
+
+
+def test_a_black_pixel_does_not_take_the_haze_away(rng):
+    # Light on a patchwork of colours, and over it most haze in the first band.
+    light = smooth_truth(1, 256, 252) - 90
+    colours = np.kron(rng.uniform(0.3, 1, (3, 16, 12)), np.ones((16, 21)))
+    truth = light * colours + np.array([600.0, 200, 50])[:, None, None]
+    pan = truth.mean(axis=0, keepdims=True)
+    pair = ImagePair(pan, truth.reshape(3, 64, 4, 63, 4).mean(axis=(2, 4)), 4, (1.5, 1.5))
+    spoilt = pair.spectral.copy()
+    spoilt[:, 50, 50] = 0  # one of 4032 pixels, which no mask tells
+    errors = [
+        np.abs(fuse(pair.replace(spectral=lrms)) - truth)[:, :150, :150].mean()
+        for lrms in (pair.spectral, spoilt)
+    ]
+    assert errors[1] < 1.1 * errors[0]
 
 
 def test_haze_follows_the_names_of_the_bands(rng):
