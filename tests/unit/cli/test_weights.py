@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 from bandweave.cli.main import main
 from bandweave.cli.weights import command
 from bandweave.methods.nets.card import PUBLISHED_WV3, read_card
-from bandweave.methods.nets.checkpoint import save_weights
+from bandweave.methods.nets.checkpoint import load_weights, save_weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
+from bandweave.methods.nets.fusionnet import FusionNet, FusionNetConfig
+from bandweave.methods.nets.published_names import PUBLISHED
 from bandweave.methods.nets.table import settings_of
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
@@ -74,6 +76,28 @@ def test_conversion_with_a_card(tmp_path, published):
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["name"] == "two"
     assert read_card(out) == CARD
+
+
+def test_conversion_of_another_network(tmp_path):
+    """The card says which names the checkpoint has; the file holds blocks twice."""
+    torch.manual_seed(6)
+    config = FusionNetConfig(bands=2, width=8)
+    state = FusionNet(config).state_dict()
+    names = PUBLISHED["fusionnet"].layers
+    tensors = {
+        f"{theirs}.{part}": state[f"{ours}.{part}"]
+        for theirs, ours in names.items()
+        for part in ("weight", "bias")
+    }
+    path, out, card_file = (tmp_path / name for name in ("net.pth", "net.safetensors", "card.json"))
+    torch.save(tensors | {"backbone.0.conv20.weight": tensors["res1.conv20.weight"]}, path)
+    card = CARD.model_copy(update={"architecture": "fusionnet", "config": settings_of(config)})
+    card_file.write_text(card.model_dump_json())
+    result = _weights(str(path), "--convert", str(out), "--card", str(card_file))
+    assert result.exit_code == 0, result.output
+    loaded = load_weights(out)
+    assert loaded.card == card
+    assert all(torch.equal(t, state[n]) for n, t in loaded.model.state_dict().items())
 
 
 @pytest.mark.parametrize("arguments", [["--convert", "x"], ["x", "--card", "CARD"]])

@@ -1,4 +1,4 @@
-"""The authors' parameter names -> ours. Nothing else in the package knows their names.
+"""Published checkpoints, and U2Net's parameter names -> ours; the others are `published_names`.
 
 The published WorldView-3 checkpoint (PSRben/U2Net, `200000_iter.pth`) is an ordered dictionary of
 tensors saved on a GPU. Twenty of its 135 tensors belong to layers that the released forward pass
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from bandweave.errors import CheckpointMismatchError, OutputExistsError
+from bandweave.methods.nets import published_names
 from bandweave.methods.nets.card import PUBLISHED_WV3, WeightCard, file_sha256
 from bandweave.methods.nets.checkpoint import Weights, save_weights
 from bandweave.methods.nets.u2net import U2Net
@@ -102,17 +103,18 @@ def load_published_wv3(path: Path) -> Weights:
 def convert_published(
     path: Path, out: Path, *, card: WeightCard | None = None, overwrite: bool = False
 ) -> None:
-    """Write a checkpoint of the released program as a weight file of ours.
+    """Write a published checkpoint as a weight file of ours.
 
     Args:
-        path: A `.pth` file.
+        path: A `.pth` file of tensors: U2Net's, or that of a network in `published_names`.
         out: The safetensors file to write.
-        card: What is known of the weights; None for the one published for WorldView-3.
+        card: What is known of the weights, which network they are for included; None for the
+            U2Net published for WorldView-3.
         overwrite: Replace an existing file.
 
     Raises:
-        CheckpointMismatchError: As `load_published` and `load_published_wv3`; or the card
-            describes another network.
+        CheckpointMismatchError: The file is no checkpoint, or its names or shapes are not those
+            of the network on the card; or, without a card, as `load_published_wv3`.
         OutputExistsError: `out` exists.
         OutputError: `out` could not be written.
     """
@@ -121,8 +123,13 @@ def convert_published(
     if card is None:
         weights = load_published_wv3(path)
         save_weights(out, weights.model, weights.card)
-    else:
+    elif card.architecture == "u2net":
         save_weights(out, load_published(path), card)
+    else:
+        model = published_names.from_published(
+            card.architecture, _read_tensors(path), card.config, source=str(path)
+        )
+        save_weights(out, model, card)
 
 
 def weights_digest(model: U2Net) -> str:
@@ -197,6 +204,6 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointMismatchError(f"{path} is no readable PyTorch checkpoint.") from error
     if not isinstance(content, dict) or not all(isinstance(t, Tensor) for t in content.values()):
         raise CheckpointMismatchError(
-            f"{path} must hold a dictionary of tensors, as the released U2Net's file does."
+            f"{path} must hold a dictionary of tensors, as the released files do."
         )
     return content
