@@ -16,7 +16,7 @@ class TestRestfnet(NetworkTester):
     network = "restfnet"
     settings: ClassVar = {"width": 3}
     spatial_bands = 3
-    ratios = (4, 2, 3, 8)
+    ratios = (4, 2, 3)
 
     @pytest.mark.parametrize(
         ("bands", "spatial_bands", "count"), [(31, 3, 2_262_131), (8, 1, 2_241_660)]

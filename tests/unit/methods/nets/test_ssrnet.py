@@ -15,7 +15,7 @@ from unit.methods.nets.tester import NetworkTester
 class TestSsrnet(NetworkTester):
     network = "ssrnet"
     spatial_bands = 3
-    ratios = (4, 2, 3, 8)
+    ratios = (4, 2, 3)
 
 
 class TestSsrnetThatOverwrites(TestSsrnet):
