@@ -17,6 +17,7 @@ from bandweave.errors import BandweaveWarning, FusionError
 # Name -> (module with a click command called `command`, one line for the help).
 COMMANDS: dict[str, tuple[str, str]] = {
     "fuse": ("bandweave.cli.fuse", "Fuse a PAN with a multispectral image, any size."),
+    "batch": ("bandweave.cli.batch", "Fuse every product below a folder; resumable."),
     "check": ("bandweave.cli.check", "Report grids, overlap, displacement and PAN sharpness."),
     "evaluate": ("bandweave.cli.evaluate", "Score a fused image with or without reference."),
     "simulate": ("bandweave.cli.simulate", "Make reduced-resolution sets from scenes."),
@@ -24,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("bandweave.cli.demo", "Make a scene, fuse it, score it, show it; offline."),
     "methods": ("bandweave.cli.methods", "List the methods with citation, reach and parity."),
     "weights": ("bandweave.cli.weights", "List, show and convert weight files."),
+    "export": ("bandweave.cli.export", "Write a network as an ONNX graph, and check it."),
     "sensors": ("bandweave.cli.sensors", "List the sensors with bands and MTF gains."),
     "datasets": ("bandweave.cli.datasets", "List the data sets that can be read."),
 }

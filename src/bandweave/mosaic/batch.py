@@ -1,0 +1,291 @@
+"""Fuse every product below a folder; what is done is kept, and one failure stops nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from bandweave.config import FuseConfig
+from bandweave.errors import (
+    AlignmentWarning,
+    FusionError,
+    OutputError,
+    OutputExistsError,
+    ProductError,
+)
+from bandweave.methods.nets.card import file_sha256
+from bandweave.mosaic.bundles import fuse_bundle, opened
+from bandweave.mosaic.georeferenced import RasterScene
+from bandweave.mosaic.job import Tell, in_words
+from bandweave.mosaic.select import select_method
+from bandweave.parallel.manifest import Entry, Manifest, State
+from bandweave.products.bundle import Bundle
+from bandweave.products.plain import NamingRule
+from bandweave.products.survey import survey
+
+MANIFEST = "manifest.jsonl"
+"""Name of the manifest in the folder of the results."""
+# Options that change how a run goes and not what it writes.
+_WITHOUT_EFFECT = {"workers", "max_memory", "device", "overwrite", "resume"}
+
+OutcomeState = Literal["done", "skipped", "failed", "planned"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a product."""
+
+    bundle: Bundle
+    state: OutcomeState
+    """`skipped` was done by an earlier run, `planned` is what a dry run would do."""
+    output: str | None = None
+    method: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+    """The sentence, where it failed."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the outcome for JSON."""
+        content = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**content, "bundle": self.bundle.as_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class BatchReport:
+    """What became of all products, in the order of their names."""
+
+    outcomes: tuple[Outcome, ...]
+    problems: tuple[str, ...]
+    """Images that were recognised and make no product, one sentence each."""
+
+    def count(self, state: OutcomeState) -> int:
+        """Return how many products have a state."""
+        return sum(outcome.state == state for outcome in self.outcomes)
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether everything that was recognised is fused, or would be."""
+        return self.count("failed") == 0 and not self.problems
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report for JSON."""
+        return {
+            "products": [outcome.as_dict() for outcome in self.outcomes],
+            "problems": self.problems,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A product, looked at: what will be made of it, or why nothing can be."""
+
+    bundle: Bundle
+    entry: Entry
+    pixels: int
+    error: str | None = None
+
+
+def fuse_batch(
+    folder: Path,
+    out: Path,
+    config: FuseConfig,
+    *,
+    rule: NamingRule | None = None,
+    resume: bool = True,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+) -> BatchReport:
+    """Fuse the products below a folder to `out/<name>_<method>.tif`.
+
+    Each result is recorded in `out/manifest.jsonl`. A product whose inputs, options and output are
+    those of a finished entry is passed over; one that was interrupted is done again, from its
+    finished tiles where the method keeps them.
+
+    Args:
+        folder: Where to look for products.
+        out: Folder of the results; made if missing.
+        config: Options of all products; those of a product's metadata stand behind them.
+        rule: How names tell PAN and MS apart; then nothing else is recognised.
+        resume: Go on from the manifest; otherwise everything is done anew.
+        dry_run: List what would be done, write nothing.
+        tell: Receives each decision as one sentence; also turns the progress on stderr on.
+
+    Raises:
+        ProductError: Nothing was recognised.
+        OutputError: The folder of the results or the manifest cannot be written.
+    """
+    say = tell or (lambda _: None)
+    found = survey(folder, rule=rule, skip=[out])
+    if not (found.bundles or found.problems):
+        raise ProductError(
+            f"No product was recognised below {folder}; see docs/products.md for what is, or give "
+            "a naming rule (--rule '*_pan.tif' '*_ms.tif')."
+        )
+    problems = tuple(problem.sentence for problem in found.problems)
+    manifest = Manifest(out / MANIFEST)
+    known = manifest.latest()
+    config = config.model_copy(update={"resume": resume})
+    options = _options_hash(config)
+    tasks = [_look(bundle, out, config, options) for bundle in found.bundles]
+    if dry_run:
+        return BatchReport(tuple(_planned(task, known, config) for task in tasks), problems)
+    _make_folder(out)
+    clock = _Clock(tasks)
+    outcomes: list[Outcome] = []
+    for number, task in enumerate(tasks, start=1):
+        say(f"[{number}/{len(tasks)}] {task.bundle.name}")
+        outcome = _run(task, known.get(task.bundle.name), config, manifest, tell)
+        outcomes.append(outcome)
+        if outcome.error is not None:
+            say(f"Failed: {outcome.error}")
+        say(clock.after(task, outcome, len(outcomes)))
+    return BatchReport(tuple(outcomes), problems)
+
+
+def _look(bundle: Bundle, out: Path, config: FuseConfig, options: str) -> _Task:
+    """Open a product once: which method it gets, how large it is, or what is wrong with it."""
+    entry = Entry(bundle.name, "started", "", options, _signature(bundle))
+    try:
+        with (
+            warnings.catch_warnings(action="ignore", category=AlignmentWarning),
+            opened(bundle) as (spatial, spectral),
+            closing(RasterScene(spatial, spectral, config, bundle)) as scene,
+        ):
+            profile = scene.opened((0.0, 0.0)).profile
+            method = select_method(config, profile).entry.id
+    except Exception as error:  # noqa: BLE001  # one bad product must not stop the others
+        return _Task(bundle, entry, 0, _sentence(error))
+    output = str(out / f"{bundle.name}_{method}.tif")
+    pixels = profile.shape[0] * profile.shape[1]
+    return _Task(bundle, replace(entry, output=output, method=method), pixels)
+
+
+def _planned(task: _Task, known: dict[str, Entry], config: FuseConfig) -> Outcome:
+    """Say what a run would do."""
+    earlier = known.get(task.bundle.name)
+    if task.error is not None:
+        return Outcome(task.bundle, "failed", error=task.error)
+    state: OutcomeState = "skipped" if _is_done(task, earlier, config) else "planned"
+    error = None
+    if state == "planned" and not _may_write(task, earlier, config):
+        state, error = "failed", _exists(task)
+    return Outcome(task.bundle, state, task.entry.output, task.entry.method, error=error)
+
+
+def _run(
+    task: _Task, earlier: Entry | None, config: FuseConfig, manifest: Manifest, tell: Tell | None
+) -> Outcome:
+    """Fuse one product, unless it is done; failures become an outcome."""
+    bundle, entry = task.bundle, task.entry
+    if _is_done(task, earlier, config):
+        assert earlier is not None
+        return Outcome(bundle, "skipped", entry.output, entry.method, earlier.seconds)
+    start = time.perf_counter()
+    error = task.error
+    if error is None and not _may_write(task, earlier, config):
+        error = _exists(task)
+    if error is None:
+        _record(manifest, entry, "started")
+        # What lies there is replaced: it was allowed, or is ours and was being replaced before.
+        settings = config.model_copy(update={"overwrite": True})
+        try:
+            fuse_bundle(bundle, Path(entry.output), settings, tell=tell)
+        except Exception as reason:  # noqa: BLE001  # the next product may well succeed
+            error = _sentence(reason)
+    seconds = round(time.perf_counter() - start, 3)
+    if error is not None:
+        _record(manifest, replace(entry, error=error, seconds=seconds), "failed")
+        return Outcome(bundle, "failed", None, entry.method, seconds, error)
+    _record(manifest, replace(entry, seconds=seconds), "done")
+    return Outcome(bundle, "done", entry.output, entry.method, seconds)
+
+
+def _record(manifest: Manifest, entry: Entry, state: State) -> None:
+    manifest.record(replace(entry, state=state, when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"))
+
+
+def _is_done(task: _Task, earlier: Entry | None, config: FuseConfig) -> bool:
+    return (
+        config.resume
+        and task.error is None
+        and earlier is not None
+        and earlier.state == "done"
+        and earlier.is_same_work(task.entry)
+        and Path(earlier.output).is_file()
+    )
+
+
+def _may_write(task: _Task, earlier: Entry | None, config: FuseConfig) -> bool:
+    """Tell whether the output is free, may be replaced, or is that of this very work."""
+    is_ours = earlier is not None and earlier.state != "failed" and earlier.is_same_work(task.entry)
+    return config.overwrite or is_ours or not Path(task.entry.output).exists()
+
+
+def _exists(task: _Task) -> str:
+    return str(
+        OutputExistsError(
+            f"{task.entry.output} exists and was not made of these inputs with these options; "
+            "--overwrite replaces it, or choose another folder."
+        )
+    )
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FusionError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error}"
+
+
+def _signature(bundle: Bundle) -> dict[str, list[int]]:
+    """Tell these input files from changed ones."""
+    signature = {}
+    for path in bundle.files:
+        status = path.stat()
+        signature[str(path.resolve())] = [status.st_size, status.st_mtime_ns]
+    return signature
+
+
+def _options_hash(config: FuseConfig) -> str:
+    content = config.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    if config.weights is not None and Path(config.weights).is_file():
+        content["weights"] = file_sha256(Path(config.weights))
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {out} could not be made: {error.strerror}.") from error
+
+
+class _Clock:
+    """Says how far a batch is, and estimates the rest from the pixels that are done."""
+
+    def __init__(self, tasks: list[_Task]) -> None:
+        self._total = len(tasks)
+        self._left = sum(task.pixels for task in tasks)
+        self._done = 0
+        self._seconds = 0.0
+        self._failed = 0
+
+    def after(self, task: _Task, outcome: Outcome, count: int) -> str:
+        """Return the sentence after a product."""
+        self._left -= task.pixels
+        self._failed += outcome.state == "failed"
+        if outcome.state == "done":
+            self._done += task.pixels
+            self._seconds += outcome.seconds or 0.0
+        text = f"{count} of {self._total} products"
+        if self._failed:
+            text += f", {self._failed} failed"
+        if self._left and self._done:
+            text += f", about {in_words(self._seconds / self._done * self._left)} left"
+        return f"{text}."

@@ -1,0 +1,1 @@
+"""Many independent tasks: what was done already."""
