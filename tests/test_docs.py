@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from bandweave.cli.main import COMMANDS, cli
 from bandweave.config import FuseConfig
+from bandweave.methods.nets.card import parse_card
+from bandweave.methods.nets.table import NETWORKS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -42,6 +44,15 @@ def test_every_listed_command_loads_and_explains_itself(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"], catch_exceptions=False)
     assert result.exit_code == 0
     assert len(result.output.splitlines()) > 3
+
+
+def test_cards_in_the_documents_are_valid() -> None:
+    text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    cards = re.findall(r"```json\n(.+?)```", text, flags=re.DOTALL)
+    assert cards
+    for card in cards:
+        read = parse_card(card, source="docs/models.md")
+        assert NETWORKS[read.architecture].build(read.config, source="docs/models.md")
 
 
 def test_make_targets_in_the_documents_exist() -> None:
