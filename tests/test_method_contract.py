@@ -31,7 +31,7 @@ SCALING = set(CLASSICAL) - {"tv"}
 TAKES_SEVERAL_SHARP_BANDS = {"exp", "local_regression"}
 TAKES_A_CONSTANT_PAN = {"exp", "brovey", "sfim", "tv", "local_regression"}
 
-RATIOS = (2, 3, 4)
+RATIOS = (2, 3, 4, 6)
 
 
 def create(name: str) -> Method:
@@ -148,12 +148,13 @@ def test_statistics_ignore_masked_pixels(name):
 @pytest.mark.parametrize("name", LOCAL)
 def test_tiled_is_whole_and_a_window_is_its_part(name, ratio, monkeypatch):
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (96, 120))
-    # With four bands BT-H takes its haze from percentiles of the scene, which stream as well.
+    # Four bands by their names: BT-H takes its haze from percentiles, which stream as well.
     is_ranked = name == "bt_h" and ratio == 4
-    pair = make_pair(ratio, shape=(59, 83), bands=4 if is_ranked else 3)
+    shape = (41, 53) if ratio == 6 else (59, 83)
+    pair = make_pair(ratio, shape, bands=4 if is_ranked else 3)
     valid = np.ones(pair.shape, dtype=bool)
     valid[20:31, 40:57] = False
-    pair = pair.replace(valid=valid)
+    pair = pair.replace(valid=valid, sensor=find_sensor("gf2") if is_ranked else pair.sensor)
     tiled_fit = fit(name, pair)
     tiled = run(tiled_fit, pair)
     monkeypatch.undo()
@@ -194,14 +195,34 @@ def assert_defined(attempt: Callable[[], np.ndarray]) -> None:
     assert "\n" not in sentence
 
 
+def with_third_band(pair: ImagePair, band: np.ndarray) -> ImagePair:
+    return pair.replace(spectral=np.stack([*pair.spectral[:2], band]))
+
+
+def apart(shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask of ten single pixels."""
+    valid = np.zeros(shape, dtype=bool)
+    valid.flat[np.linspace(0, valid.size - 1, 10).astype(int)] = True
+    return valid
+
+
+def corner(shape: tuple[int, int]) -> np.ndarray:
+    rows, cols = np.indices(shape)
+    return ((rows < 20) & (cols < 20))[None]
+
+
 BAD_INPUT: dict[str, Callable[[ImagePair], ImagePair]] = {
-    "constant band": lambda p: p.replace(spectral=np.stack([*p.spectral[:2], p.spectral[2] * 0])),
+    "band of zeros": lambda p: p.replace(spectral=np.stack([*p.spectral[:2], p.spectral[2] * 0])),
+    "constant band": lambda p: with_third_band(p, np.full_like(p.spectral[2], 400)),
     "equal bands": lambda p: p.replace(spectral=np.stack([p.spectral[0]] * 3)),
+    "dependent bands": lambda p: with_third_band(p, 2 * p.spectral[0] - p.spectral[1]),
     "PAN with zeros": lambda p: p.replace(spatial=np.maximum(p.spatial - 400, 0)),
+    "black PAN but for a corner": lambda p: p.replace(spatial=corner(p.shape) * p.spatial),
     "bands of zeros": lambda p: p.replace(spectral=p.spectral * 0),
     "negative bands": lambda p: p.replace(spectral=p.spectral - 600),
     "PAN against the bands": lambda p: p.replace(spatial=1000 - p.spatial),
     "ten pixels": lambda p: p.replace(valid=np.arange(p.spatial.size).reshape(p.shape) < 10),
+    "ten pixels far apart": lambda p: p.replace(valid=apart(p.shape)),
     "one pixel": lambda p: p.replace(valid=np.arange(p.spatial.size).reshape(p.shape) < 1),
     "a tiny scene": lambda p: p.crop(Window(0, 0, 4, 8)),
 }
