@@ -51,7 +51,8 @@ def command(
 ) -> None:
     """Report how PAN and MS fit together, before anything is fused.
 
-    Any file that rasterio opens will do; a .mat pair or a .h5 set stands alone.
+    Any file that rasterio opens will do; a .mat pair, a .h5 set, and the folder or metadata file
+    of a vendor's product stand alone.
     """
     known = None if sensor is None else find_sensor(sensor)
     report = check_pair(spatial, spectral, sensor=known, **options)

@@ -14,6 +14,7 @@ from bandweave.config import available_cores
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.errors import AlignmentWarning, ConfigError
 from bandweave.mosaic.advice import advise
+from bandweave.mosaic.bundles import describe, opened
 from bandweave.mosaic.check_report import CheckReport, GridFacts, ImageFacts
 from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.relative_sharpness import measure_sharpness
@@ -22,10 +23,12 @@ from bandweave.mosaic.scale import decide_full_scale
 from bandweave.mosaic.sharpness import SharpnessMatch, match_sharpness
 from bandweave.mosaic.shift import decide_alignment, measure_displacement
 from bandweave.pair import PairProfile
+from bandweave.products.bundle import Bundle
+from bandweave.products.survey import describe_pair, find_bundle, is_product
 from bandweave.raster.image import RasterImage
 from bandweave.raster.mask import MaskMode
 from bandweave.raster.reader import RasterPair, open_pair
-from bandweave.sensors import Sensor, sensor_table
+from bandweave.sensors import Sensor, find_sensor, sensor_table
 from bandweave.source import ArraySource, InformedSource, PairSource
 from bandweave.window import Window
 
@@ -56,7 +59,8 @@ def check_pair(
     """Look at a pair before it is fused: grids, overlap, displacement, PAN sharpness.
 
     Args:
-        spatial: PAN (or MSI): a file that rasterio opens; or a `.mat` pair or `.h5` set, alone.
+        spatial: PAN (or MSI): a file that rasterio opens; or a `.mat` pair, a `.h5` set, or the
+            folder or metadata file of a product, alone.
         spectral: MS (or HS).
         sensor: Sensor model, over what the files say.
         full_scale: Value that maps to 1.0; matters with `weights` only.
@@ -70,11 +74,7 @@ def check_pair(
     Raises:
         FusionError: The files cannot be read or brought together, or the weights do not fit.
     """
-    if spectral is None:
-        if not is_pair_file(Path(spatial)):
-            raise ConfigError(
-                f"{spatial} stands alone, which only .mat pairs and .h5 sets do; give PAN and MS."
-            )
+    if spectral is None and is_pair_file(Path(spatial)):
         with open_pairs(Path(spatial), full_scale=full_scale, sensor=sensor, phase=phase) as pairs:
             if item >= len(pairs):
                 raise ConfigError(f"{spatial} holds {len(pairs)} pairs, there is no item {item}.")
@@ -82,10 +82,40 @@ def check_pair(
         return _complete(_check_arrays(Path(spatial), source), source, weights)
     if phase is not None or item:
         raise ConfigError("Phase and item are options for .mat and .h5 files; leave them out.")
-    return _check_rasters(
-        spatial, spectral, weights, sensor=sensor, full_scale=full_scale, mask=mask, nodata=nodata,
-        bands=bands,
-    )  # fmt: skip
+    options = {
+        "sensor": sensor, "full_scale": full_scale, "mask": mask, "nodata": nodata, "bands": bands,
+    }  # fmt: skip
+    bundle = _bundle(Path(spatial), None if spectral is None else Path(spectral))
+    if bundle is not None:
+        return _check_bundle(bundle, weights, **options)
+    assert spectral is not None
+    return _check_rasters(spatial, spectral, weights, **options)
+
+
+def _bundle(spatial: Path, spectral: Path | None) -> Bundle | None:
+    """Return the product that was given, or None for two rasters."""
+    if spectral is not None:
+        return describe_pair(spatial, spectral)
+    if not is_product(spatial):
+        raise ConfigError(
+            f"{spatial} stands alone, which only .mat pairs, .h5 sets and products (a folder or a "
+            "vendor's metadata file) do; give PAN and MS."
+        )
+    return find_bundle(spatial)
+
+
+def _check_bundle(bundle: Bundle, weights: str | None, **options: Any) -> CheckReport:
+    """Check a product; its metadata stand behind the options."""
+    stated = {
+        "sensor": None if bundle.sensor is None else find_sensor(bundle.sensor),
+        "full_scale": bundle.full_scale,
+        "nodata": bundle.nodata,
+    }
+    known = {key: value for key, value in stated.items() if options[key] is None}
+    options |= {**known, "band_names": bundle.band_names}
+    with opened(bundle) as (spatial, spectral):
+        report = _check_rasters(spatial, spectral, weights, **options)
+    return replace(report, remarks=(describe(bundle), *bundle.remarks, *report.remarks))
 
 
 def _check_rasters(
