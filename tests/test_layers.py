@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": VALUES | {"raster", "degrade", "datasets"},
     "mosaic": VALUES | {"raster", "degrade", "parallel", "products", "datasets", "methods"},
     "train": VALUES | {"raster", "degrade", "datasets", "methods", "metrics", "mosaic"},
+    "export": VALUES | {"methods"},
     "report": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics"},
     "cli": VALUES
     | {
@@ -37,6 +38,7 @@ ALLOWED: dict[str, set[str]] = {
         "metrics",
         "train",
         "report",
+        "export",
     },
     "__main__": {"cli"},
 }
@@ -75,11 +77,12 @@ def test_imports_point_along_the_chain(path: Path) -> None:
 
 
 HEAVY_HOMES = {
-    "torch": ("methods/nets/", "methods/learned.py", "methods/official_tiling.py"),
+    "torch": ("export/", "methods/nets/", "methods/learned.py", "methods/official_tiling.py"),
     "click": ("cli/",),
     "matplotlib": (),
     "accelerate": (),
     "dask": (),
+    "onnxruntime": (),
 }
 
 

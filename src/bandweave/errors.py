@@ -72,6 +72,10 @@ class OutputError(FusionError, OSError):
     """The output could not be written."""
 
 
+class ExportError(FusionError, RuntimeError):
+    """What was exported does not do what it was exported from."""
+
+
 class MissingExtraError(FusionError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 

@@ -60,12 +60,7 @@ def save_weights(
     }
     _require_finite(tensors, f"The network to be saved to {path}")
     content = save(tensors, metadata={HEADER_KEY: card.model_dump_json()})
-    try:
-        _write_beside_and_move(path, content)
-    except OSError as error:
-        raise OutputError(
-            f"The weight file {path} could not be written: {error.strerror}."
-        ) from error
+    write_whole(path, content)
 
 
 def load_weights(path: Path) -> Weights:
@@ -117,8 +112,19 @@ def _require_finite(tensors: dict[str, Tensor], owner: str) -> None:
             )
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file all or nothing: no reader ever sees half of it under its final name.
+
+    Raises:
+        OutputError: The file could not be written; an older one is left as it was.
+    """
+    try:
+        _write_beside_and_move(path, content)
+    except OSError as error:
+        raise OutputError(f"The file {path} could not be written: {error.strerror}.") from error
+
+
 def _write_beside_and_move(path: Path, content: bytes) -> None:
-    """Write all or nothing: no reader ever sees half a file under its final name."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     beside = Path(name)
     try:

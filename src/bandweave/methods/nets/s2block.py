@@ -44,7 +44,7 @@ class S2Block(nn.Module):
         x_BPD, y_BPD = _tokens(x), _tokens(y)
         x_BPD = x_BPD + self.attention(self.norm_attention(x_BPD), self.norm_attention(y_BPD))
         x_BPD = x_BPD + self.mlp(self.norm_mlp(x_BPD))
-        updated: Tensor = x_BPD.reshape(len(x), height, width, -1).permute(0, 3, 1, 2)
+        updated: Tensor = x_BPD.reshape(x.shape[0], height, width, -1).permute(0, 3, 1, 2)
         return updated
 
 

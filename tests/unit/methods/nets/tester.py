@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bandweave.errors import BandCountError, CheckpointMismatchError, ShapeError
+from bandweave.export.onnx import export_onnx
 from bandweave.methods import learned
 from bandweave.methods.base import Fitted
 from bandweave.methods.learned import LearnedMethod
@@ -225,6 +226,18 @@ class NetworkTester:
         window = Window(13, 7, 50, 41)
         part = _run(tiled, pair, window)
         assert np.array_equal(part, _run(tiled, pair)[(slice(None), *window.slices)])
+
+    @pytest.mark.slow
+    def test_the_onnx_graph_agrees(self, tmp_path) -> None:
+        """At other sizes than it was traced with, where sizes are free."""
+        weights, path = self.weights(), tmp_path / "own.safetensors"
+        save_weights(path, weights.model, weights.card)
+        report = export_onnx(str(path), tmp_path / "own.onnx")
+        assert report.difference <= 1e-4
+        names = ["spatial", "spectral"] + ["start"] * (weights.model.base is not None)
+        assert list(report.inputs) == names
+        is_fixed = NETWORKS[self.network].has_fixed_tile
+        assert (report.inputs["spatial"][2] == str(weights.card.tile)) == is_fixed
 
     def _fitted(self, weights: Weights, pair: ImagePair) -> Fitted:
         method = LearnedMethod(weights, device="cpu", pan_sigma=0.6, threads=1)

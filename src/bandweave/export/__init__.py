@@ -1,0 +1,1 @@
+"""Networks for other programs: ONNX graphs, checked against the network they came from."""
