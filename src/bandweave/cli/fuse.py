@@ -1,15 +1,19 @@
-"""`bandweave fuse`: parse, fuse, report."""
+"""`bandweave fuse` and `rio fuse`: parse, fuse, report.
+
+`rio` loads every plug-in before it does anything: what is heavy is imported when it is needed.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bandweave.config import available_cores
-from bandweave.mosaic.fuse import fuse
-from bandweave.mosaic.job import FuseReport, in_words
+from bandweave.cli.plugin import PluginCommand
+
+if TYPE_CHECKING:
+    from bandweave.mosaic.job import FuseReport
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -72,7 +76,13 @@ def _list_of(kind: type, example: str) -> Any:
     return convert
 
 
-@click.command(context_settings={"show_default": True})
+def _cores() -> int:
+    from bandweave.config import available_cores  # noqa: PLC0415  # late, see above
+
+    return available_cores()
+
+
+@click.command(cls=PluginCommand, context_settings={"show_default": True})
 @click.argument("spatial", metavar="PAN")
 @click.argument("rest", metavar="[MS] OUT", nargs=-1, required=True)
 @click.option("--method", help="Method id; see `bandweave methods`.")
@@ -145,7 +155,7 @@ def _list_of(kind: type, example: str) -> Any:
     help="GDAL creation option.",
 )  # fmt: skip
 @click.option(
-    "-j", "workers", type=int, default=available_cores, show_default="all cores", help="Threads."
+    "-j", "workers", type=int, default=_cores, show_default="all cores", help="Threads."
 )
 @click.option("--max-memory", type=float, metavar="GIB", help="For whole-scene methods.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
@@ -163,14 +173,18 @@ def command(
 ) -> None:
     r"""Fuse PAN (or MSI) with MS (or HSI) into OUT.
 
-    Any file that rasterio opens will do. A .mat pair or a .h5 set stands alone:
+    Any file that rasterio opens will do. A .mat pair, a .h5 set, and the folder or metadata file of
+    a vendor's product stand alone:
 
     \b
         bandweave fuse PAIR.mat OUT.mat
         bandweave fuse SET.h5 OUTFOLDER
+        bandweave fuse DELIVERY OUT.tif
     """
+    from bandweave.mosaic.fuse import fuse  # noqa: PLC0415  # late, see above
+
     if len(rest) > 2:
-        raise click.UsageError("Give PAN, MS and OUT, or a .mat or .h5 file and OUT.")
+        raise click.UsageError("Give PAN, MS and OUT, or a .mat or .h5 file or product and OUT.")
     spectral = rest[0] if len(rest) == 2 else None
 
     def tell(text: str) -> None:
@@ -183,6 +197,8 @@ def command(
 
 
 def _sentence(report: FuseReport) -> str:
+    from bandweave.mosaic.job import in_words  # noqa: PLC0415  # late, see above
+
     bands, rows, cols = report.shape
     size = f"{bands} bands of {rows} x {cols} pixels"
     if report.images > 1:

@@ -68,7 +68,8 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Print a warning as a sentence on stderr."""
     click.echo(f"Warning: {message}", err=True)
 
 
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("always", BandweaveWarning)
-        warnings.showwarning = _show_warning
+        warnings.showwarning = show_warning
         sys.exit(_run(arguments))
 
 
