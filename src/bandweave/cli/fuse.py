@@ -154,9 +154,7 @@ def _cores() -> int:
     "--co", "creation_options", multiple=True, metavar="KEY=VALUE", callback=_pairs,
     help="GDAL creation option.",
 )  # fmt: skip
-@click.option(
-    "-j", "workers", type=int, default=_cores, show_default="all cores", help="Threads."
-)
+@click.option("-j", "workers", type=int, default=_cores, show_default="all cores", help="Threads.")
 @click.option("--max-memory", type=float, metavar="GIB", help="For whole-scene methods.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
