@@ -13,6 +13,7 @@ import platform
 import resource
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,8 @@ import rasterio
 import scipy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from compare_metrics import scene
+
 from bandweave.metrics import evaluate_rr, score_rr
 from bandweave.metrics.q2n import q2n
 from bandweave.raster.image import open_image
@@ -40,11 +43,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--scene", type=int, default=10_000, help="rows and columns")
-    parser.add_argument("--only", choices=["set", "q2n", "scene"])
+    parser.add_argument("--only", choices=["set", "parts", "q2n", "scene", "precision"])
     options = parser.parse_args()
     _print_environment(options.threads)
     if options.only in (None, "set"):
         bench_set(options.threads, options.repeats)
+    if options.only in (None, "parts"):
+        bench_parts(options.repeats)
+    if options.only in (None, "precision"):
+        compare_precision()
     if options.only in (None, "q2n"):
         bench_q2n(options.repeats)
     if options.only in (None, "scene"):
@@ -61,10 +68,64 @@ def bench_set(threads: int, repeats: int) -> None:
                 "oracle": partial(_oracle, f, g, metrics, border),
                 "1 thread": partial(evaluate_rr, f, g, **options, threads=1),
                 f"{threads} threads": partial(evaluate_rr, f, g, **options, threads=threads),
+                "fast, 1": partial(evaluate_rr, f, g, **options, threads=1, is_fast=True),
+                f"fast, {threads}": partial(
+                    evaluate_rr, f, g, **options, threads=threads, is_fast=True
+                ),
             }
             wall, cpu = _in_turn(ways, repeats)
             print(f"\n256 x 256 x 8, {protocol}, {title}: {', '.join(metrics)}")
             _print_rows(wall, cpu)
+
+
+def bench_parts(repeats: int) -> None:
+    """Time each metric by itself against the oracle, and what a second thread is worth here."""
+    f, g = _images(8, 256, 256)
+    for metric in SETS["with PSNR and SSIM"]:
+        options = {"ratio": 4, "full_scale": 2047, "metrics": (metric,), "threads": 1}
+        score = partial(evaluate_rr, f, g, **options, protocol="dlpan-rr-uncut")
+        ways: dict[str, Callable[[], object]] = {
+            "oracle": partial(_oracle, f, g, (metric,), "none"),
+            "1 thread": score,
+            "fast, 1": partial(score, is_fast=True),
+        }
+        print(f"\n256 x 256 x 8, {metric}")
+        _print_rows(*_in_turn(ways, repeats))
+    single = np.ones((2, 3, 2**18 + 272), np.float32)
+    one = partial(_additions, single[0])
+    ways = {"one": lambda: (one(), one()), "two threads": lambda: _both(single)}
+    print("\nPlain additions, 2 x 200 of 2**18 values, one after the other and in two threads")
+    _print_rows(*_in_turn(ways, repeats))
+
+
+def _additions(planes: np.ndarray) -> None:
+    for _ in range(200):
+        np.add(planes[0], planes[1], out=planes[2])
+
+
+def _both(planes: np.ndarray) -> None:
+    other = threading.Thread(target=_additions, args=(planes[1],))
+    other.start()
+    _additions(planes[0])
+    other.join()
+
+
+def compare_precision() -> None:
+    """Print the largest difference between the fast path and double precision."""
+    images = scene()
+    pairs = [(images[name], images["gt"]) for name in ("fused", "ms_up")]
+    pairs += [(np.rint(f), g) for f, g in pairs] + [_images(4, 256, 256)]
+    largest: dict[str, float] = {}
+    for f, g in pairs:
+        exact, fast = (
+            evaluate_rr(f, g, ratio=4, full_scale=2047, is_fast=is_fast).values
+            for is_fast in (False, True)
+        )
+        for name, value in exact.items():
+            unit = value if name in ("ergas", "rmse") else 1.0
+            largest[name] = max(largest.get(name, 0.0), abs(fast[name] - value) / unit)
+    print("\nLargest difference of single precision (ERGAS and RMSE: relative)")
+    print(", ".join(f"{name} {value:.1e}" for name, value in largest.items()))
 
 
 def _oracle(f: np.ndarray, g: np.ndarray, metrics: tuple[str, ...], border: str) -> None:
@@ -128,8 +189,8 @@ def bench_scene(size: int, threads: int) -> None:
     )
 
 
-def _images(bands: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
+def _images(bands: int, height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
     reference = rng.uniform(0, 2047, (bands, height, width))
     return reference + rng.normal(0, 50, reference.shape), reference
 

@@ -1,9 +1,10 @@
-"""Run independent work in threads, give the results back in order, hold only a few of them."""
+"""Run independent work in threads and give the results back in order."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -37,3 +38,37 @@ def in_order(
             yield first, future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def run_all(calls: Sequence[Callable[[], Result]], workers: int) -> list[Result]:
+    """Run independent calls, the caller's own thread among the `workers`; results in their order.
+
+    Raises what a call raises, once the calls under way have ended.
+    """
+    results: dict[int, Result] = {}
+    failed: list[BaseException] = []
+    remaining = iter(enumerate(calls))
+    lock = threading.Lock()
+
+    def work() -> None:
+        while not failed:
+            with lock:
+                item = next(remaining, None)
+            if item is None:
+                return
+            try:
+                results[item[0]] = item[1]()
+            except BaseException as error:  # noqa: BLE001 (raised again in the caller's thread)
+                failed.append(error)
+
+    helpers = [
+        threading.Thread(target=work, name="bandweave") for _ in range(min(workers, len(calls)) - 1)
+    ]
+    for helper in helpers:
+        helper.start()
+    work()
+    for helper in helpers:
+        helper.join()
+    if failed:
+        raise failed[0]
+    return [results[index] for index in range(len(calls))]

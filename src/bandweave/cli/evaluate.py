@@ -85,6 +85,8 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> Any
 @click.option("--error-full", type=float, help="Error shown white; 5 % of full scale by default.")
 @click.option("--csv", "table_file", type=_PATH, help="Write the table as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+@click.option("--fast", "is_fast", is_flag=True, help="Single precision (with --gt).")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("-j", "threads", type=click.IntRange(min=1), help="Threads; all by default.")
 def command(
     *,
@@ -115,6 +117,8 @@ def command(
     """
     if (gt is None) == (pan is None) or (gt is not None and ms is not None):
         raise click.UsageError("Give either --gt, or --pan with --ms (a .mat or .h5 alone).")
+    if options["is_fast"] and gt is None:
+        raise click.UsageError("--fast needs a reference: give --gt.")
     if picture is not None and gt is None:
         raise click.UsageError("An error map needs a reference: give --gt.")
     known = None if sensor is None else find_sensor(sensor)

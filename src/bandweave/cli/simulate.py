@@ -22,7 +22,7 @@ from bandweave.datasets.simulation import (
     open_pair_scenes,
     write_simulation,
 )
-from bandweave.mosaic.progress import progress
+from bandweave.progress import progress
 from bandweave.sensors import find_sensor
 
 _Command = Callable[..., None]

@@ -24,11 +24,11 @@ class CorrelationTally:
     """`(3, C)`: Σ (f − mean)², Σ (g − mean)², Σ (f − mean)(g − mean)."""
 
     @classmethod
-    def of(cls, f: Array, g: Array) -> CorrelationTally:
+    def of(cls, f: Image, g: Image) -> CorrelationTally:
         """Sum over columns `(C, N)`."""
         if f.shape[1] == 0:
             return cls(0, np.zeros((2, len(f))), np.zeros((3, len(f))))
-        means = np.stack([f.mean(axis=1), g.mean(axis=1)])
+        means = np.stack([x.mean(axis=1, dtype=np.float64) for x in (f, g)])
         x, y = f - means[0][:, None], g - means[1][:, None]
         pairs = ((x, x), (y, y), (x, y))
         return cls(f.shape[1], means, np.stack([np.einsum("cn,cn->c", a, b) for a, b in pairs]))
@@ -45,6 +45,11 @@ class CorrelationTally:
             self.means + step * (other.count / count),
             self.comoments + other.comoments + cross * (self.count * other.count / count),
         )
+
+    def band(self, index: int) -> CorrelationTally:
+        """Return one band."""
+        one = slice(index, index + 1)
+        return CorrelationTally(self.count, self.means[:, one], self.comoments[:, one])
 
     @classmethod
     def joined(cls, bands: Sequence[CorrelationTally]) -> CorrelationTally:

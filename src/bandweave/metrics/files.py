@@ -17,8 +17,10 @@ from bandweave.metrics.protocol import Protocol, find_protocol
 from bandweave.metrics.reduced import score_rr
 from bandweave.metrics.reprojection import score_reprojection
 from bandweave.metrics.scores import Scores
+from bandweave.progress import Advance, progress
 
 _CACHE_MIB = 64
+_LONG = 2**24  # pixels; with fewer there is no time to read how much is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ def evaluate_files(
     facts: KnownFacts | None = None,
     error_pixels: int | None = None,
     threads: int | None = None,
+    is_fast: bool = False,
+    quiet: bool = True,
 ) -> Iterator[Evaluated]:
     """Score a file or a set, image by image.
 
@@ -59,6 +63,8 @@ def evaluate_files(
         facts: What is known of the images besides.
         error_pixels: Also map the error, with at most so many pixels per side.
         threads: Threads to use; None means all processors.
+        is_fast: Compute in single precision (only against a reference).
+        quiet: Show no progress on stderr.
 
     Raises:
         FusionError: One sentence: what was required, what was found, what to do.
@@ -74,7 +80,13 @@ def evaluate_files(
             assert pan is not None
             cases = cases_with_inputs(stack, fused, pan, ms, known)
         for case in cases:
-            scores = _score(case, used, metrics, gains, crop=crop, threads=threads)
+            region = used.region(case.hrms.shape)
+            pixels = region.height * region.width
+            with progress(case.name, pixels, quiet=quiet or pixels < _LONG) as advance:
+                scores = _score(
+                    case, used, metrics, gains,
+                    crop=crop, threads=threads, is_fast=is_fast, advance=advance,
+                )  # fmt: skip
             error = None
             if error_pixels is not None and case.truth is not None:
                 error = mean_error(case.hrms, case.truth, error_pixels, threads)
@@ -91,6 +103,8 @@ def _score(
     *,
     crop: bool,
     threads: int | None,
+    is_fast: bool,
+    advance: Advance,
 ) -> Scores:
     if case.truth is not None:
         return score_rr(
@@ -101,6 +115,8 @@ def _score(
             protocol=protocol,
             metrics=metrics,
             threads=threads,
+            is_fast=is_fast,
+            advance=advance,
         )
     assert case.pan is not None
     assert case.lrms is not None
@@ -122,6 +138,7 @@ def _score(
             protocol=protocol,
             metrics=metrics,
             threads=threads,
+            advance=advance,
         )
     else:
         scores = score_fr(
@@ -135,6 +152,7 @@ def _score(
             metrics=metrics,
             crop=crop,
             threads=threads,
+            advance=advance,
         )
     is_assumed = gains is None and known is not None and case.sensor is not None
     return scores.noted(*(case.sensor.assumptions if is_assumed and case.sensor else ()))

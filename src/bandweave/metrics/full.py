@@ -14,6 +14,7 @@ from bandweave.metrics.reduced import chosen_metrics, explained, require_kind
 from bandweave.metrics.scores import Scores
 from bandweave.metrics.tiles import in_order, plan_tiles, require_same_size
 from bandweave.pair import Mask
+from bandweave.progress import Advance, unseen
 from bandweave.radiometry import Image
 from bandweave.window import Window
 
@@ -86,8 +87,12 @@ def score_fr(
     metrics: Sequence[str] | None = None,
     crop: bool = False,
     threads: int | None = None,
+    advance: Advance = unseen,
 ) -> Scores:
-    """Score a scene of any size; see `evaluate_fr`, whose values it gives."""
+    """Score a scene of any size; see `evaluate_fr`, whose values it gives.
+
+    `advance` is called with the number of pixels done.
+    """
     used = find_protocol(protocol) if isinstance(protocol, str) else protocol
     require_kind(used, "fr")
     wanted = chosen_metrics(used, metrics)
@@ -101,7 +106,7 @@ def score_fr(
     work = Comparison.of(sides, used, ratio, phase or (ratio / 2, ratio / 2), gains)
     sums = FullSums.empty(lrms.bands)
     tiles = plan_tiles(Window.whole(sides.hrms.shape), lcm(used.block, ratio), lrms.bands)
-    for part in in_order(work.tile_sums, tiles, threads):
+    for part in in_order(work.tile_sums, tiles, threads, advance):
         sums = sums.merged(part)
     if not sums.fused.count.any() and not sums.q2n.count.any():
         raise NodataError(

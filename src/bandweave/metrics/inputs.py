@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from bandweave.errors import NodataError, ShapeError
@@ -10,6 +13,11 @@ from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
 Array = NDArray[np.float64]
+
+Precision = type[np.float32 | np.float64]
+"""In which pixels are computed."""
+
+_STAGGER = 272  # values: some cache lines, and no power of two
 
 
 def matched(
@@ -87,7 +95,7 @@ def cleaned(
     return clean, valid
 
 
-def require_finite(values: Array, role: str, *, first_band: int = 0) -> None:
+def require_finite(values: Image, role: str, *, first_band: int = 0) -> None:
     """Refuse NaN and infinity among the values `(C, ...)` that are scored.
 
     Raises:
@@ -95,7 +103,7 @@ def require_finite(values: Array, role: str, *, first_band: int = 0) -> None:
     """
     # One sum is cheaper than a mask of the whole image, and is finite only where all values are.
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):
+        if np.isfinite(np.einsum(f"{'cij'[: values.ndim]}->", values)):
             return
     bad = ~np.isfinite(values.reshape(values.shape[0], -1))
     if not bad.any():
@@ -106,6 +114,27 @@ def require_finite(values: Array, role: str, *, first_band: int = 0) -> None:
         f"infinity at {int(bad[band].sum())} of {bad.shape[1]} scored pixels; mark them invalid or "
         "fill them."
     )
+
+
+def staggered(count: int, size: int, dtype: np.dtype[Any]) -> Image:
+    """Return uninitialised planes `(count, size)` for results on the way.
+
+    They are one block of memory, so that the allocator keeps it from one call to the next, and
+    begin at different places of the processor's cache: planes of 2ⁿ values one behind the other
+    would all compete for the same few lines.
+    """
+    line = np.empty(count * (size + _STAGGER), dtype)
+    step = line.itemsize
+    return as_strided(line, (count, size), ((size + _STAGGER) * step, step))
+
+
+def row_sums(stack: Image) -> Array:
+    """Return the sum of each band of `(C, H, W)`: rows in the stack's own precision, then double.
+
+    Rows are short enough for single precision; with gaps between them this is faster than `sum`.
+    """
+    total: Array = np.einsum("cij->ci", stack).sum(axis=1, dtype=np.float64)
+    return total
 
 
 def require_stack(image: Image, role: str) -> None:

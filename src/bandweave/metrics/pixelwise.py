@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bandweave.metrics.ergas import Denominator, ergas_of
-from bandweave.metrics.inputs import Array, require_finite
+from bandweave.metrics.inputs import Array, Precision, require_finite
 from bandweave.metrics.psnr import psnr_of
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
-_PIXELS_AT_ONCE = 2**14
+_PIXELS_AT_ONCE = 2**15
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,44 +72,61 @@ class PixelTally:
 def pixel_tally(estimate: Image, reference: Image, valid: Mask | None) -> PixelTally:
     """Sum over the valid pixels of images `(C, H, W)` of any real type.
 
+    Single precision stays single, everything else is computed in double precision.
+
     Raises:
         NodataError: A valid pixel is not finite.
     """
     height, width = reference.shape[1:]
+    is_single = estimate.dtype == reference.dtype == np.float32
+    dtype: Precision = np.float32 if is_single else np.float64
     tally = PixelTally.empty(len(reference))
     rows = max(_PIXELS_AT_ONCE // width, 1)
     for first in range(0, height, rows):
         part = slice(first, min(first + rows, height))
-        f, g = (
-            image[:, part].reshape(len(image), -1).astype(np.float64, copy=False)
-            for image in (estimate, reference)
-        )
+        f, g = (_flat(image[:, part], dtype) for image in (estimate, reference))
         count = f.shape[1]
         if valid is not None:
             # Zero in both images: no error, and no angle, as no spectrum.
             usable = valid[part].ravel()
-            f, g = np.where(usable, f, 0.0), np.where(usable, g, 0.0)
+            f, g = np.where(usable, f, dtype(0)), np.where(usable, g, dtype(0))
             count = int(np.count_nonzero(usable))
         tally = tally.merged(_columns(f, g, count))
     return tally
 
 
-def _columns(f: Array, g: Array, count: int) -> PixelTally:
+def _flat(image: Image, dtype: Precision) -> Image:
+    columns: Image = image.reshape(len(image), -1).astype(dtype, copy=False)
+    return columns
+
+
+def _columns(f: Image, g: Image, count: int) -> PixelTally:
     """Sum over columns `(C, N)`, `count` of which are valid and the rest zero."""
-    sums = f.sum(axis=1), g.sum(axis=1)
+    sums = [np.einsum("cn->c", image).astype(np.float64) for image in (f, g)]
     for image, total, role in ((f, sums[0], "estimate"), (g, sums[1], "reference")):
         if not np.isfinite(total).all():
             require_finite(image, role)
-    inner, norms, spare = (np.einsum("cn,cn->n", a, b) for a, b in ((f, g), (f, f), (g, g)))
-    norms *= spare
-    np.sqrt(norms, out=norms)
-    angles = int(np.count_nonzero(norms))
-    if angles < len(norms):
-        has_angle = norms > 0
-        inner, norms = inner[has_angle], norms[has_angle]
-    inner /= norms
-    np.clip(inner, -1.0, 1.0, out=inner)
-    np.arccos(inner, out=inner)
     error = f - g
-    squared = np.einsum("cn,cn->c", error, error)
-    return PixelTally(count, squared, *sums, float(inner.sum()), angles)
+    squared = np.vecdot(error, error).astype(np.float64)
+    angle, angles = _angles(f, error)
+    return PixelTally(count, squared, sums[0], sums[1], angle, angles)
+
+
+def _angles(f: Image, error: Image) -> tuple[float, int]:
+    """Return the sum of the angles between f and g = f − error, and how many pixels have one.
+
+    The tangent by Lagrange's identity, ‖f‖²‖g‖² − ⟨f, g⟩² = ‖f‖²‖f − g‖² − ⟨f, f − g⟩², resolves
+    angles near 0 that the cosine cannot tell from 0.
+    """
+    power, inner, cross = (
+        np.einsum("cn,cn->n", a, b) for a, b in ((f, f), (f, error), (error, error))
+    )
+    cross *= power
+    np.subtract(power, inner, out=power)  # ⟨f, g⟩
+    np.square(inner, out=inner)
+    cross -= inner
+    np.maximum(cross, 0.0, out=cross)
+    np.sqrt(cross, out=cross)
+    has_angle = (cross > 0) | (power != 0)
+    np.arctan2(cross, power, out=cross)  # 0 where there is none
+    return float(cross.sum(dtype=np.float64)), int(np.count_nonzero(has_angle))

@@ -21,7 +21,7 @@ BLOCK = 32
 
 _EPSILON = 2.0**-52  # stands for the standard deviation of a flat block, as in the toolboxes
 _LARGEST = 65535  # both images are brought to unsigned 16-bit integers first
-_VALUES_AT_ONCE = 2**17  # of a chunk of blocks, to stay within the cache
+_VALUES_AT_ONCE = 2**18  # of a chunk of blocks, to stay within the cache
 
 
 def q2n(
@@ -64,7 +64,7 @@ def q2n(
 
 
 def q2n_tally(
-    f: Array, g: Array, valid: Mask | None, *, block: int = BLOCK, shift: int | None = None
+    f: Image, g: Image, valid: Mask | None, *, block: int = BLOCK, shift: int | None = None
 ) -> MeanTally:
     """Sum the values of the blocks of finite images `(C, H, W)`."""
     values = q2n_map(f, g, block=block, shift=shift)
@@ -76,8 +76,11 @@ def q2n_tally(
     return MeanTally.of(values[counted.all(axis=(2, 3, 4))])
 
 
-def q2n_map(f: Array, g: Array, *, block: int = BLOCK, shift: int | None = None) -> Array:
-    """Return the value of every block of finite images `(C, H, W)`, by rows and columns."""
+def q2n_map(f: Image, g: Image, *, block: int = BLOCK, shift: int | None = None) -> Array:
+    """Return the value of every block of finite images `(C, H, W)`, by rows and columns.
+
+    Both images are of one type, float32 or float64, in which products are summed.
+    """
     step = block if shift is None else shift
     if block < 2 or not 1 <= step <= block:
         raise ShapeError(
@@ -92,7 +95,7 @@ def q2n_map(f: Array, g: Array, *, block: int = BLOCK, shift: int | None = None)
     strip_shape = (bands, (most - 1) * step + block, len(cols_of))
     blocks_shape = (2, most, cols, bands, block, block)
     # One block of memory, so that the allocator keeps it from one call to the next.
-    scratch = np.empty(prod(strip_shape) + prod(blocks_shape))
+    scratch = np.empty(prod(strip_shape) + prod(blocks_shape), g.dtype)
     strip = scratch[: prod(strip_shape)].reshape(strip_shape)
     images = scratch[prod(strip_shape) :].reshape(blocks_shape)
     values = np.empty((rows, cols))
@@ -119,23 +122,26 @@ def _chunks(rows: int, values_per_row: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], rows], strict=True))
 
 
-def _block_values(f: Array, g: Array) -> Array:
-    """Return the values of blocks `(N, C, pixels)` of whole numbers.
+def _block_values(f: Image, g: Image) -> Array:
+    """Return the values of blocks `(N, C, pixels)` of whole numbers, which are overwritten.
 
     The mean of a hypercomplex product is linear in the products of two planes, so each block needs
     only the covariances between the bands of both images. Normalisation by mean and standard
     deviation acts on these alone. Planes that fill up to the power of two are 1 everywhere after
     normalisation: they count in the means' norms and nowhere else. Sums of products of 16-bit
-    numbers over up to 38 x 38 pixels are exact.
+    numbers over up to 38 x 38 pixels are exact in double precision.
     """
     bands, pixels = g.shape[1:]
     planes = _planes(bands)
-    sum_f, sum_g = f.sum(axis=2), g.sum(axis=2)
+    (base_f, sum_f), (base_g, sum_g) = _centred(f), _centred(g)
     scale = pixels * (pixels - 1)
-    products = g @ f.transpose(0, 2, 1)
+    products = (g @ f.transpose(0, 2, 1)).astype(np.float64)
     covariance = (pixels * products - sum_g[:, :, None] * sum_f[:, None, :]) / scale
-    var_f = (pixels * np.vecdot(f, f) - sum_f**2) / scale
-    var_g = (pixels * np.vecdot(g, g) - sum_g**2) / scale
+    var_f, var_g = (
+        (pixels * np.vecdot(image, image).astype(np.float64) - total**2) / scale
+        for image, total in ((f, sum_f), (g, sum_g))
+    )
+    sum_f, sum_g = sum_f + pixels * base_f, sum_g + pixels * base_g
 
     varies = var_g > 0  # blocks beyond 38 pixels may be off by rounding, below zero too
     std = np.sqrt(np.where(varies, var_g, _EPSILON**2))
@@ -151,6 +157,16 @@ def _block_values(f: Array, g: Array) -> Array:
     values: Array = luminance.copy()  # both blocks flat: only the luminance remains
     np.divide(2.0 * luminance * quality, spread, out=values, where=spread > 0)
     return values
+
+
+def _centred(blocks: Image) -> tuple[Array, Array]:
+    """Count blocks `(N, C, pixels)` from a whole number near their mean; return it and their sums.
+
+    Single precision holds such differences exactly, and squares of them lose little.
+    """
+    base = np.rint(np.einsum("ncp->nc", blocks) / blocks.shape[2])
+    blocks -= base[:, :, None]
+    return base.astype(np.float64), np.einsum("ncp->nc", blocks).astype(np.float64)
 
 
 def _hypercomplex(covariance: Array) -> Array:
@@ -190,9 +206,11 @@ def _planes(bands: int) -> int:
     return 1 << (bands - 1).bit_length()
 
 
-def _mirrored(image: Array, rows: NDArray[np.intp], cols: NDArray[np.intp], *, out: Array) -> Array:
-    """Write `image`, continued as `rows` and `cols` say, to the first rows of `out`."""
+def _mirrored(image: Image, rows: NDArray[np.intp], cols: NDArray[np.intp], *, out: Image) -> Image:
+    """Return `image` continued as `rows` and `cols` say: in `out` unless it reaches far enough."""
     height, width = min(image.shape[1], len(rows)), image.shape[2]
+    if (height, width) == (len(rows), len(cols)):
+        return image[:, :height]
     part = out[:, : len(rows)]
     part[:, :height, :width] = image[:, :height]
     part[:, :height, width:] = part[:, :height, cols[width:]]
@@ -200,9 +218,10 @@ def _mirrored(image: Array, rows: NDArray[np.intp], cols: NDArray[np.intp], *, o
     return part
 
 
-def _to_sixteen_bits(image: Array, *, out: Array) -> None:
+def _to_sixteen_bits(image: Image, *, out: Image) -> None:
     """Round half away from zero and saturate, as MATLAB's conversion to uint16 does."""
-    np.add(image, 0.5, out=out)
+    np.copyto(out, image)
+    out += 0.5  # by itself: the copy goes over short runs, which is slow enough
     np.floor(out, out=out)
     np.clip(out, 0, _LARGEST, out=out)
 

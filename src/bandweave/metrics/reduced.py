@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from functools import partial
 from math import isnan, nan
 
+import numpy as np
+
 from bandweave.errors import NodataError, UnknownNameError
 from bandweave.metrics.images import ArrayImage, ImageSource, UnitRange
 from bandweave.metrics.protocol import PROTOCOLS, Kind, Protocol, find_protocol
 from bandweave.metrics.scores import Scores
-from bandweave.metrics.sums import Scoring, Sums, tile_jobs
-from bandweave.metrics.tiles import in_batches, load_tile, plan_tiles, require_same_size
+from bandweave.metrics.sums import Scoring, Sums, clean_tile, tile_jobs
+from bandweave.metrics.tiles import Tile, in_batches, load_tile, plan_tiles, require_same_size
 from bandweave.metrics.windows import GaussianMean
 from bandweave.pair import Mask
+from bandweave.progress import Advance, unseen
 from bandweave.radiometry import Image
 from bandweave.window import Window
 
@@ -30,6 +33,7 @@ def evaluate_rr(
     metrics: Sequence[str] | None = None,
     valid: Mask | None = None,
     threads: int | None = None,
+    is_fast: bool = False,
 ) -> Scores:
     """Score a fused image against its reference.
 
@@ -42,6 +46,8 @@ def evaluate_rr(
         metrics: Part of the protocol's metrics; None means all.
         valid: `(H, W)`, True where a pixel counts; None means everywhere.
         threads: Threads to use; None means all processors. Does not change the values.
+        is_fast: Compute in single precision, in half the time; docs/metrics.md says how far values
+            then differ.
 
     Returns:
         Values by metric id, nan where a metric is not defined, with a note that says why.
@@ -70,6 +76,7 @@ def evaluate_rr(
         protocol=protocol,
         metrics=metrics,
         threads=threads,
+        is_fast=is_fast,
     )
 
 
@@ -82,10 +89,13 @@ def score_rr(
     protocol: Protocol | str = "dlpan-rr",
     metrics: Sequence[str] | None = None,
     threads: int | None = None,
+    is_fast: bool = False,
+    advance: Advance = unseen,
 ) -> Scores:
     """Score a scene of any size; see `evaluate_rr`, whose values it gives.
 
-    Memory holds one tile of about 2²⁰ values per image and thread.
+    Memory holds one tile of about 2²⁰ values per image and thread. `advance` is called with the
+    number of pixels done.
     """
     used = find_protocol(protocol) if isinstance(protocol, str) else protocol
     require_kind(used, "rr")
@@ -102,9 +112,22 @@ def score_rr(
         reference = UnitRange(reference, full_scale or 1.0, is_refused_outside=True)
         peak = 1.0
     values, notes = scored(
-        estimate, reference, wanted, used, ratio=ratio, peak=peak, threads=threads
+        estimate,
+        reference,
+        wanted,
+        used,
+        ratio=ratio,
+        peak=peak,
+        threads=threads,
+        is_fast=is_fast,
+        advance=advance,
     )
-    conditions = {"ratio": ratio, "full_scale": full_scale, "shape": list(reference.shape)}
+    conditions = {
+        "ratio": ratio,
+        "full_scale": full_scale,
+        "shape": list(reference.shape),
+        "precision": "float32" if is_fast else "float64",
+    }
     return Scores(used, values, conditions, explained(values, notes))
 
 
@@ -117,6 +140,8 @@ def scored(
     ratio: float,
     peak: float | None,
     threads: int | None,
+    is_fast: bool = False,
+    advance: Advance = unseen,
 ) -> tuple[dict[str, float], dict[str, str]]:
     """Return the value of each metric, and for those that cannot be computed (nan) the reason.
 
@@ -134,8 +159,9 @@ def scored(
         protocol.shift,
         protocol.window,
         protocol.ssim_border,
+        np.float32 if is_fast else np.float64,
     )
-    sums = accumulate(estimate, reference, region, scoring, threads)
+    sums = accumulate(estimate, reference, region, scoring, threads, advance=advance)
     values = dict.fromkeys(metrics, nan)
     for name in computed:
         values[name] = sums.value(name, ratio=ratio, peak=scoring.peak)
@@ -148,6 +174,8 @@ def accumulate(
     region: Window,
     scoring: Scoring,
     threads: int | None,
+    *,
+    advance: Advance = unseen,
 ) -> Sums:
     """Sum up the metrics of `scoring` over a region, tile by tile.
 
@@ -156,8 +184,8 @@ def accumulate(
     """
     sums = Sums()
     tiles = plan_tiles(region, scoring.block, reference.bands)
-    load = partial(load_tile, estimate, reference, region=region, context=scoring.context)
-    for part in in_batches(tiles, load, partial(tile_jobs, scoring=scoring), threads):
+    load = partial(_load, estimate, reference, region, scoring)
+    for part in in_batches(tiles, load, partial(tile_jobs, scoring=scoring), threads, advance):
         sums = sums.merged(part)
     if scoring.metrics and sums.is_empty:
         raise NodataError(
@@ -165,6 +193,14 @@ def accumulate(
             "and masks."
         )
     return sums
+
+
+def _load(
+    estimate: ImageSource, reference: ImageSource, region: Window, scoring: Scoring, core: Window
+) -> Tile | None:
+    context, precision = scoring.context, scoring.precision
+    tile = load_tile(estimate, reference, core, region=region, context=context, precision=precision)
+    return None if tile is None else clean_tile(tile)
 
 
 def chosen_metrics(protocol: Protocol, metrics: Sequence[str] | None) -> tuple[str, ...]:

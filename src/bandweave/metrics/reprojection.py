@@ -28,6 +28,7 @@ from bandweave.metrics.reprojected import (
 from bandweave.metrics.scores import Scores
 from bandweave.metrics.tiles import in_order, plan_tiles
 from bandweave.pair import Mask
+from bandweave.progress import Advance, unseen
 from bandweave.radiometry import Image
 from bandweave.window import Window
 
@@ -89,8 +90,12 @@ def score_reprojection(
     protocol: Protocol | str = "reprojection",
     metrics: Sequence[str] | None = None,
     threads: int | None = None,
+    advance: Advance = unseen,
 ) -> Scores:
-    """Score a scene of any size; see `evaluate_reprojection`, whose values it gives."""
+    """Score a scene of any size; see `evaluate_reprojection`, whose values it gives.
+
+    `advance` is called with the number of fine pixels done.
+    """
     used = find_protocol(protocol) if isinstance(protocol, str) else protocol
     require_kind(used, "reprojection")
     wanted = chosen_metrics(used, metrics)
@@ -106,6 +111,7 @@ def score_reprojection(
         ratio=ratio,
         peak=None,
         threads=threads,
+        advance=lambda pixels: advance(pixels * ratio**2),
     )
     values = {f"r_{name}": value for name, value in found.items()}
     if "d_rho" in wanted:

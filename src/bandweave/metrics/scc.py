@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from bandweave.errors import ShapeError
-from bandweave.metrics.inputs import Array, matched
+from bandweave.metrics.inputs import Array, matched, row_sums, staggered
 from bandweave.metrics.windows import complete_windows
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
@@ -39,6 +40,11 @@ class EdgeTally:
             self.count + other.count,
         )
 
+    def band(self, index: int) -> EdgeTally:
+        """Return one band."""
+        one = slice(index, index + 1)
+        return EdgeTally(self.cross[one], self.estimate[one], self.reference[one], self.count[one])
+
     @classmethod
     def joined(cls, bands: Sequence[EdgeTally]) -> EdgeTally:
         """Put the tallies of several bands side by side."""
@@ -56,7 +62,7 @@ class EdgeTally:
             return float("nan")
         if f == 0 or g == 0:
             return 1.0 if f == g else 0.0
-        return float(self.cross.sum() / np.sqrt(f * g))
+        return min(float(self.cross.sum() / np.sqrt(f * g)), 1.0)  # rounding aside
 
 
 def scc(estimate: Image, reference: Image, *, valid: Mask | None = None) -> float:
@@ -94,61 +100,66 @@ def scc(estimate: Image, reference: Image, *, valid: Mask | None = None) -> floa
     return scc_tally(f[:, *inner], g[:, *inner], mask, margins=((1, 1), (1, 1))).cosine()
 
 
-def scc_tally(f: Array, g: Array, valid: Mask | None, *, margins: Margins) -> EdgeTally:
+def scc_tally(f: Image, g: Image, valid: Mask | None, *, margins: Margins) -> EdgeTally:
     """Sum products of gradient magnitudes of finite images `(C, H, W)`, for each band.
 
     `margins` says by how many zeros (0 or 1) each side is extended first; one pixel per side is
     context and not counted.
     """
     (top, bottom), (left, right) = margins
-    shape = (f.shape[1] + top + bottom, f.shape[2] + left + right)
+    stack = (len(f), f.shape[1] + top + bottom, f.shape[2] + left + right)
     complete = None
     if valid is not None:
         complete = complete_windows(np.pad(valid, margins, constant_values=True), 3, 3)
-    place = (slice(top, top + f.shape[1]), slice(left, left + f.shape[2]))
-    gradient = _Gradient(shape)
-    sums = np.empty((3, len(f)))
-    for band, (x, y) in enumerate(zip(f, g, strict=True)):
-        gradient.plane[place] = x  # the margins stay zero
-        first = gradient(0)
-        gradient.plane[place] = y
-        second = gradient(1)
-        cross = np.sqrt(np.multiply(first, second, out=gradient.spare), out=gradient.spare)
-        for k, values in enumerate((cross, first, second)):
-            seen = gradient.positions(values)
-            sums[k, band] = seen.sum() if complete is None else seen[complete].sum()
-    rows, cols = gradient.shape
+    place = (slice(None), slice(top, top + f.shape[1]), slice(left, left + f.shape[2]))
+    gradient = _Gradient(stack, f.dtype)
+    gradient.plane[place] = f  # the margins stay zero
+    first = gradient(0)
+    gradient.plane[place] = g
+    second = gradient(1)
+    cross = np.sqrt(np.multiply(first, second, out=gradient.spare), out=gradient.spare)
+    sums = [_band_sums(gradient.positions(values), complete) for values in (cross, first, second)]
+    _, rows, cols = gradient.shape
     count = rows * cols if complete is None else np.count_nonzero(complete)
     return EdgeTally(sums[0], sums[1], sums[2], np.full(len(f), float(count)))
 
 
+def _band_sums(values: Image, complete: Mask | None) -> Array:
+    if complete is None:
+        return row_sums(values)
+    return np.array([band[complete].sum(dtype=np.float64) for band in values])
+
+
 class _Gradient:
-    """Half the squared magnitude of the Sobel gradient, on images of one shape.
+    """Half the squared magnitude of the Sobel gradient, on stacks `(C, H, W)` of one shape.
 
     With B the sums over 2 x 2 pixels, p and m their differences along the two diagonals, Sobel's
     derivatives are p + m and p − m, and half their squared magnitude is p² + m². The factor cancels
-    in the cosine.
+    in the cosine. The bands lie one after the other as one long line; what runs over the end of a
+    row or band falls between the positions.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        height, self._pitch = shape
-        self.shape = (height - 2, self._pitch - 2)
+    def __init__(self, stack: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+        bands, height, self._pitch = stack
+        self.shape = (bands, height - 2, self._pitch - 2)
+        self._band_pitch = height * self._pitch
         # The last position and its neighbours decide how long the flat arrays are.
-        self._length = (self.shape[0] - 1) * self._pitch + self.shape[1]
-        # One block of memory, so that the allocator keeps it from one call to the next.
-        scratch = np.zeros((6, height * self._pitch))
-        self.plane = scratch[0].reshape(shape)
+        inner = (self.shape[1] - 1) * self._pitch + self.shape[2]
+        self._length = (bands - 1) * self._band_pitch + inner
+        scratch = staggered(6, bands * self._band_pitch, dtype)
+        self.plane = scratch[0].reshape(stack)
+        self.plane.fill(0.0)
         self._pairs = scratch[1, : -self._pitch]
         self._boxes = scratch[2, : -self._pitch - 1]
         self._magnitudes = scratch[3:5, : self._length]
         self.spare = scratch[5, : self._length]
 
-    def __call__(self, slot: int) -> Array:
+    def __call__(self, slot: int) -> Image:
         """Return the flat values of the image in `plane`, kept until the slot's next use."""
         flat, pitch, n = self.plane.reshape(-1), self._pitch, self._length
         np.add(flat[:-pitch], flat[pitch:], out=self._pairs)
         boxes = np.add(self._pairs[:-1], self._pairs[1:], out=self._boxes)
-        out: Array = self._magnitudes[slot]
+        out: Image = self._magnitudes[slot]
         np.subtract(boxes[pitch + 1 : pitch + 1 + n], boxes[:n], out=out)
         np.square(out, out=out)
         np.subtract(boxes[1 : 1 + n], boxes[pitch : pitch + n], out=self.spare)
@@ -156,7 +167,8 @@ class _Gradient:
         out += self.spare
         return out
 
-    def positions(self, flat: Array) -> Array:
-        """View flat values by rows and columns."""
+    def positions(self, flat: Image) -> Image:
+        """View flat values by bands, rows and columns."""
         step = flat.itemsize
-        return as_strided(flat, self.shape, (self._pitch * step, step), writeable=False)
+        strides = (self._band_pitch * step, self._pitch * step, step)
+        return as_strided(flat, self.shape, strides, writeable=False)

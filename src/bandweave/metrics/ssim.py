@@ -8,7 +8,7 @@ import numpy as np
 
 from bandweave.errors import ScaleError
 from bandweave.metrics.accumulate import MeanTally
-from bandweave.metrics.inputs import Array, matched
+from bandweave.metrics.inputs import matched
 from bandweave.metrics.similarity import similarity_tally
 from bandweave.metrics.windows import GaussianMean, complete_windows
 from bandweave.pair import Mask
@@ -64,7 +64,7 @@ def ssim(
 
 
 def ssim_tally(
-    f: Array, g: Array, valid: Mask | None, *, peak: float, margins: Margins
+    f: Image, g: Image, valid: Mask | None, *, peak: float, margins: Margins
 ) -> MeanTally:
     """Sum SSIM over the windows of finite images `(C, H, W)`, for each band.
 
@@ -75,7 +75,7 @@ def ssim_tally(
     if any(map(any, margins)):
         f, g = (np.pad(image, ((0, 0), *margins), mode="edge") for image in (f, g))
         valid = None if valid is None else np.pad(valid, margins, mode="edge")
-    window = GaussianMean((f.shape[1], f.shape[2]))
-    complete = None if valid is None else complete_windows(valid, window.size, window.size)
+    size = GaussianMean.size
+    complete = None if valid is None else complete_windows(valid, size, size)
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    return similarity_tally(f, g, window, c1=c1, c2=c2, complete=complete)
+    return similarity_tally(f, g, GaussianMean, c1=c1, c2=c2, complete=complete)

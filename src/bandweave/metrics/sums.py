@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, Self, TypeVar
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.cc import CorrelationTally
-from bandweave.metrics.inputs import Array, matched
+from bandweave.metrics.inputs import Precision, require_finite
 from bandweave.metrics.pixelwise import PixelTally, pixel_tally
 from bandweave.metrics.q2n import q2n_tally
 from bandweave.metrics.scc import EdgeTally, scc_tally
@@ -20,13 +20,15 @@ from bandweave.metrics.tiles import Tile
 from bandweave.metrics.uqi import uqi_tally
 from bandweave.metrics.windows import GaussianMean
 from bandweave.pair import Mask
+from bandweave.radiometry import Image
 from bandweave.window import Window
 
 _OF_PIXELS = {"sam", "ergas", "ergas_estimate", "psnr", "rmse"}
-_OF_BANDS = {"uqi", "ssim", "scc", "cc"}
 
+# Of an image and job. Numpy hands over to another thread between any two operations, which costs as
+# much as an operation on a quarter of these (benchmarks/bench_metrics.py).
+_VALUES_PER_JOB = 2**18
 
-_Images = tuple[Array, Array, Mask | None]
 _Margins = tuple[tuple[int, int], tuple[int, int]]
 
 
@@ -49,6 +51,8 @@ class Scoring:
     shift: int
     window: int
     ssim_border: SsimBorder
+    precision: Precision = np.float64
+    """In which pixels, windows and blocks are computed; what is added up over them is double."""
 
     @property
     def context(self) -> tuple[int, int]:
@@ -116,15 +120,39 @@ _VALUES: dict[str, Callable[[Sums, float, float], float]] = {
 }
 
 
+def clean_tile(tile: Tile) -> Tile:
+    """Return a tile with 0 at its invalid pixels.
+
+    Raises:
+        NodataError: A valid pixel is not finite.
+    """
+    images = []
+    for image, role in ((tile.estimate, "estimate"), (tile.reference, "reference")):
+        kept = image if tile.valid is None else np.where(tile.valid, image, image.dtype.type(0))
+        require_finite(kept, role)
+        images.append(kept)
+    return replace(tile, estimate=images[0], reference=images[1])
+
+
 def tile_jobs(tile: Tile, scoring: Scoring) -> list[Callable[[], Sums]]:
-    """Split the work on a tile into calls that may run at once; their sums add up."""
-    jobs: list[Callable[[], Sums]] = []
+    """Split the work on a clean tile into calls that may run at once; their sums add up.
+
+    How it is split depends on the tile alone. The longest come first.
+    """
+    bands, height, width = tile.reference.shape
+    at_once = max(_VALUES_PER_JOB // (height * width), 1)
+    groups = [range(first, min(first + at_once, bands)) for first in range(0, bands, at_once)]
+    by_band = {"uqi": _uqi_sums, "ssim": _ssim_sums, "scc": _scc_sums, "cc": _cc_sums}
+    jobs: list[Callable[[], Sums]] = [
+        partial(work, tile, group, scoring)
+        for name, work in by_band.items()
+        if name in scoring.metrics
+        for group in groups
+    ]
+    if "q2n" in scoring.metrics:
+        jobs.insert(0, partial(_q2n_sums, tile, scoring))
     if scoring.metrics & _OF_PIXELS:
         jobs.append(partial(_pixel_sums, tile))
-    if "q2n" in scoring.metrics:
-        jobs.append(partial(_q2n_sums, tile, scoring))
-    if scoring.metrics & _OF_BANDS:
-        jobs += [partial(_band_sums, tile, band, scoring) for band in range(len(tile.reference))]
     return jobs
 
 
@@ -135,49 +163,52 @@ def _pixel_sums(tile: Tile) -> Sums:
 
 
 def _q2n_sums(tile: Tile, scoring: Scoring) -> Sums:
-    f, g, valid = matched(tile.estimate, tile.reference, tile.valid)
-    rows, cols = tile.core.relative_to(tile.window).slices
-    blocks = q2n_tally(
-        f[:, rows, cols],
-        g[:, rows, cols],
-        None if valid is None else valid[rows, cols],
-        block=scoring.block,
-        shift=scoring.shift,
-    )
-    return Sums(q2n={0: blocks})
+    f, g, valid = _cut(tile, range(len(tile.reference)), tile.core)
+    return Sums(q2n={0: q2n_tally(f, g, valid, block=scoring.block, shift=scoring.shift)})
 
 
-def _band_sums(tile: Tile, band: int, scoring: Scoring) -> Sums:
-    """Sum the metrics that treat bands one by one."""
-    # Contiguous: the metrics go over a band many times, and over gaps between rows slowly.
-    one = slice(band, band + 1)
-    f, g = (np.ascontiguousarray(image[one]) for image in (tile.estimate, tile.reference))
-    images = matched(f, g, tile.valid, first_band=band)
-    uqi, ssim, scc, cc = {}, {}, {}, {}
-    if "uqi" in scoring.metrics:
-        part, _ = _around(tile, tile.region, 0, scoring.window - 1)
-        uqi[band] = uqi_tally(*_cut(images, tile, part), window=scoring.window)
-    if "ssim" in scoring.metrics:
-        ssim[band] = _ssim_sums(images, tile, scoring)
-    if "scc" in scoring.metrics:
-        inner = tile.region.padded(-1)  # the outermost pixels are dropped before the filter
-        if not tile.core.intersection(inner).is_empty:
-            part, margins = _around(tile, inner, 1, 1)
-            scc[band] = scc_tally(*_cut(images, tile, part), margins=margins)
-    if "cc" in scoring.metrics:
-        f, g, valid = _cut(images, tile, tile.core)
-        columns = [x.reshape(1, -1) if valid is None else x[:, valid] for x in (f, g)]
-        cc[band] = CorrelationTally.of(columns[0], columns[1])
-    return Sums(uqi=uqi, ssim=ssim, scc=scc, cc=cc)
+def _uqi_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
+    part, _ = _around(tile, tile.region, 0, scoring.window - 1)
+    tally = uqi_tally(*_cut(tile, bands, part), window=scoring.window)
+    return Sums(uqi=_by_band(bands, tally))
 
 
-def _ssim_sums(images: _Images, tile: Tile, scoring: Scoring) -> MeanTally:
+def _ssim_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
     if scoring.ssim_border == "same":
         part, margins = _around(tile, tile.region, REACH, REACH)
     else:
         part, _ = _around(tile, tile.region, 0, GaussianMean.size - 1)
         margins = ((0, 0), (0, 0))
-    return ssim_tally(*_cut(images, tile, part), peak=scoring.peak, margins=margins)
+    tally = ssim_tally(*_cut(tile, bands, part), peak=scoring.peak, margins=margins)
+    return Sums(ssim=_by_band(bands, tally))
+
+
+def _scc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
+    del scoring
+    inner = tile.region.padded(-1)  # the outermost pixels are dropped before the filter
+    if tile.core.intersection(inner).is_empty:
+        return Sums()
+    part, margins = _around(tile, inner, 1, 1)
+    tally = scc_tally(*_cut(tile, bands, part), margins=margins)
+    return Sums(scc=_by_band(bands, tally))
+
+
+def _cc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
+    del scoring
+    f, g, valid = _cut(tile, bands, tile.core)
+    columns = [x.reshape(len(x), -1) if valid is None else x[:, valid] for x in (f, g)]
+    return Sums(cc=_by_band(bands, CorrelationTally.of(columns[0], columns[1])))
+
+
+class _OfBands(_Mergeable, Protocol):
+    def band(self, index: int, /) -> Self: ...
+
+
+_PerBand = TypeVar("_PerBand", bound=_OfBands)
+
+
+def _by_band(bands: range, tally: _PerBand) -> dict[int, _PerBand]:
+    return {band: tally.band(index) for index, band in enumerate(bands)}
 
 
 def _around(tile: Tile, region: Window, before: int, after: int) -> tuple[Window, _Margins]:
@@ -192,10 +223,10 @@ def _around(tile: Tile, region: Window, before: int, after: int) -> tuple[Window
     )
 
 
-def _cut(images: _Images, tile: Tile, part: Window) -> _Images:
-    rows, cols = part.relative_to(tile.window).slices
-    f, g, valid = images
-    return f[:, rows, cols], g[:, rows, cols], None if valid is None else valid[rows, cols]
+def _cut(tile: Tile, bands: range, part: Window) -> tuple[Image, Image, Mask | None]:
+    some = slice(bands.start, bands.stop)
+    f, g = (tile.cut(image[some], part) for image in (tile.estimate, tile.reference))
+    return f, g, tile.cut_valid(part)
 
 
 def _merged(first: dict[int, _Tally], second: dict[int, _Tally]) -> dict[int, _Tally]:

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
 from bandweave.errors import ShapeError
 from bandweave.metrics.images import ImageSource, both_valid
+from bandweave.metrics.inputs import Precision
 from bandweave.pair import Mask
+from bandweave.progress import Advance, unseen
 from bandweave.radiometry import Image
 from bandweave.threads import in_order as map_in_order
+from bandweave.threads import run_all
 from bandweave.window import Window
 
 # Values per image and tile: 8 MiB in float64. Smaller tiles read more context, larger ones leave
 # the processor's cache (benchmarks/bench_metrics.py).
 _VALUES_PER_TILE = 2**20
 
-Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
@@ -83,6 +84,7 @@ def load_tile(
     *,
     region: Window,
     context: tuple[int, int] = (0, 0),
+    precision: Precision = np.float64,
 ) -> Tile | None:
     """Read a tile with `context` pixels before and after its core; None where none is valid."""
     before, after = context
@@ -90,8 +92,8 @@ def load_tile(
     window = Window(
         core.row - before, core.col - before, core.height + reach, core.width + reach
     ).intersection(region)
-    pixels, valid = estimate.read(window, np.float64)
-    truth, truth_valid = reference.read(window, np.float64)
+    pixels, valid = estimate.read(window, precision)
+    truth, truth_valid = reference.read(window, precision)
     valid = both_valid(valid, truth_valid)
     if valid is not None and valid.all():
         valid = None
@@ -101,39 +103,42 @@ def load_tile(
 
 
 def in_batches(
-    items: Sequence[Item],
-    load: Callable[[Item], Loaded | None],
+    items: Sequence[Window],
+    load: Callable[[Window], Loaded | None],
     jobs: Callable[[Loaded], list[Callable[[], Result]]],
     threads: int | None,
+    advance: Advance = unseen,
 ) -> Iterator[Result]:
-    """Load a few items at once, run their jobs, and give the results in a fixed order.
+    """Load a few tiles at once, run their jobs, and give the results in a fixed order.
 
-    As many items as there are threads lie in memory. The order, and so every sum of results, does
+    As many tiles as there are threads lie in memory. The order, and so every sum of results, does
     not depend on the number of threads.
     """
     workers = threads or os.cpu_count() or 1
-    remaining = iter(items)
-    with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
-        while batch := list(islice(remaining, workers)):
-            calls = [
-                job for item in pool.map(load, batch) if item is not None for job in jobs(item)
-            ]
-            yield from pool.map(_call, calls)
-            calls.clear()  # the tiles go before the next ones are read
+    for first in range(0, len(items), workers):
+        batch = items[first : first + workers]
+        loaded = run_all([partial(load, item) for item in batch], workers)
+        calls = [job for item in loaded if item is not None for job in jobs(item)]
+        loaded.clear()
+        results = run_all(calls, workers)
+        calls.clear()  # the tiles go before the next ones are read
+        yield from results
+        for item in batch:
+            advance(item.height * item.width)
 
 
 def in_order(
-    work: Callable[[Item], Result | None], items: Sequence[Item], threads: int | None
+    work: Callable[[Window], Result | None],
+    items: Sequence[Window],
+    threads: int | None,
+    advance: Advance = unseen,
 ) -> Iterator[Result]:
-    """Do independent work on items, a few at once, and give what it returns in their order."""
+    """Do independent work on tiles, a few at once, and give what it returns in their order."""
     workers = threads or os.cpu_count() or 1
-    for _, result in map_in_order(work, items, workers, ahead=workers):
+    for item, result in map_in_order(work, items, workers, ahead=workers):
+        advance(item.height * item.width)
         if result is not None:
             yield result
-
-
-def _call(job: Callable[[], Result]) -> Result:
-    return job()
 
 
 def require_same_size(named: dict[str, tuple[int, ...]]) -> None:

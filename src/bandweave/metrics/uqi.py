@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from bandweave.metrics.accumulate import MeanTally
-from bandweave.metrics.inputs import Array, matched
+from bandweave.metrics.inputs import matched
 from bandweave.metrics.similarity import similarity_tally
 from bandweave.metrics.windows import BoxSum, complete_windows
 from bandweave.pair import Mask
@@ -45,8 +47,7 @@ def uqi(
     return uqi_tally(f, g, mask, window=window).mean()
 
 
-def uqi_tally(f: Array, g: Array, valid: Mask | None, *, window: int = WINDOW) -> MeanTally:
+def uqi_tally(f: Image, g: Image, valid: Mask | None, *, window: int = WINDOW) -> MeanTally:
     """Sum UQI over the windows of finite images `(C, H, W)`, for each band."""
-    box = BoxSum((f.shape[1], f.shape[2]), window)
     complete = None if valid is None else complete_windows(valid, window, window)
-    return similarity_tally(f, g, box, complete=complete)
+    return similarity_tally(f, g, partial(BoxSum, size=window), complete=complete)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from bandweave.errors import ShapeError
-from bandweave.metrics.inputs import Array
+from bandweave.metrics.inputs import Array, staggered
 from bandweave.pair import Mask
+from bandweave.radiometry import Image
 
 # Outputs per matrix product of a filter: with more, the zeros outside the matrix's band cost more
 # than the products gain.
-_RUN = 8
+_RUN = {np.dtype(np.float64): 8, np.dtype(np.float32): 16}
 
 
 class WindowSum(Protocol):
-    """A weighted sum over a window that slides over images of one shape.
+    """A weighted sum over a window that slides over stacks of bands of one shape.
 
-    Sums lie in a flat array, a row of positions every `pitch` elements: `positions` gives them
-    back their rows and columns. Elements between the rows are finite and mean nothing.
+    Sums lie in a flat array, a row of positions every `pitch` elements, a band every `band_pitch`:
+    `positions` gives them back their bands, rows and columns. Elements between the rows and bands
+    are finite and mean nothing.
     """
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Return the number of positions: rows, columns."""
+    def shape(self) -> tuple[int, int, int]:
+        """Return bands, and the number of positions: rows, columns."""
         ...
 
     @property
@@ -34,25 +36,31 @@ class WindowSum(Protocol):
         ...
 
     @property
+    def band_pitch(self) -> int:
+        """Return the elements from one band of sums to the next."""
+        ...
+
+    @property
     def weight(self) -> float:
         """Return the sum of the weights."""
         ...
 
-    def __call__(self, image: Array, out: Array) -> None:
-        """Write the sums of a contiguous `image` `(H, W)` at all positions to `out`, flat."""
+    def __call__(self, image: Image, out: Image) -> None:
+        """Write the sums of a contiguous `image` `(C, H, W)` at all positions to `out`, flat."""
         ...
 
 
 def length(window: WindowSum) -> int:
     """Return the elements of a flat array that holds a window's sums."""
-    rows, cols = window.shape
-    return (rows - 1) * window.pitch + cols
+    bands, rows, cols = window.shape
+    return (bands - 1) * window.band_pitch + (rows - 1) * window.pitch + cols
 
 
-def positions(sums: Array, window: WindowSum) -> Array:
-    """View a flat array of sums by rows and columns."""
+def positions(sums: Image, window: WindowSum) -> Image:
+    """View a flat array of sums by bands, rows and columns."""
     step = sums.itemsize
-    return as_strided(sums, window.shape, (window.pitch * step, step), writeable=False)
+    strides = (window.band_pitch * step, window.pitch * step, step)
+    return as_strided(sums, window.shape, strides, writeable=False)
 
 
 class BoxSum:
@@ -60,28 +68,29 @@ class BoxSum:
 
     A window is halved again and again: the sum over 32 pixels is the sum over 16 of the sum of two
     that are 16 apart. That takes 5 additions per axis, and sums of equal values are exact for
-    windows of 2ⁿ pixels, so that flat windows are recognised as flat. The image is added to itself
-    as one long line, because that is what a processor does fastest; sums that run over the end of
-    a row fall between the positions.
+    windows of 2ⁿ pixels, so that flat windows are recognised as flat. The bands are added to
+    themselves as one long line, because that is what a processor does fastest; sums that run over
+    the end of a row or band fall between the positions.
 
     Raises:
         ShapeError: The image is smaller than the window, or `size` is no power of two above 1.
     """
 
-    def __init__(self, image_shape: tuple[int, int], size: int) -> None:
+    def __init__(self, stack: tuple[int, int, int], dtype: np.dtype[Any], size: int) -> None:
         if size < 2 or size & (size - 1):
             raise ShapeError(f"A sliding window needs 2, 4, 8, ... pixels per side, got {size}.")
-        _require_room(image_shape, size)
-        height, width = image_shape
-        self.shape = (height - size + 1, width - size + 1)
+        bands, height, width = stack
+        _require_room((height, width), size)
+        self.shape = (bands, height - size + 1, width - size + 1)
         self.pitch = width
+        self.band_pitch = height * width
         self.weight = float(size * size)
         halvings = [size >> k for k in range(1, size.bit_length())]
         self._shifts = [step * width for step in halvings] + halvings
-        self._scratch = np.empty((2, height * width))
+        self._scratch = staggered(2, bands * height * width, dtype)
 
-    def __call__(self, image: Array, out: Array) -> None:
-        """Write the sums of a contiguous `image` `(H, W)` at all positions to `out`, flat."""
+    def __call__(self, image: Image, out: Image) -> None:
+        """Write the sums of a contiguous `image` `(C, H, W)` at all positions to `out`, flat."""
         source = image.reshape(-1)
         for turn, shift in enumerate(self._shifts):
             n = len(source) - shift
@@ -94,8 +103,8 @@ class BoxSum:
 class GaussianMean:
     """Means over 11 x 11 pixels under a Gaussian with σ = 1.5 pixels, weights adding up to 1.
 
-    Along each axis runs of 8 neighbouring outputs are products of their 18 inputs with one small
-    banded matrix, and a single call multiplies all runs.
+    Along each axis runs of neighbouring outputs are products of their inputs, 10 more, with one
+    small banded matrix, and a single call multiplies all runs.
 
     Raises:
         ShapeError: The image is smaller than the window.
@@ -103,22 +112,28 @@ class GaussianMean:
 
     size = 11
 
-    def __init__(self, image_shape: tuple[int, int]) -> None:
-        _require_room(image_shape, self.size)
-        height, width = image_shape
-        self.shape = (height - self.size + 1, width - self.size + 1)
-        self.pitch = self.shape[1]
+    def __init__(self, stack: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
+        bands, height, width = stack
+        _require_room((height, width), self.size)
+        self.shape = (bands, height - self.size + 1, width - self.size + 1)
+        self.pitch = self.shape[2]
+        self.band_pitch = self.shape[1] * self.shape[2]
         self.weight = 1.0
-        self._narrowed = np.empty((self.shape[0], width))
+        self._narrowed = np.empty((bands, self.shape[1], width), dtype)
         distance = np.arange(self.size) - self.size // 2
         taps = np.exp(-(distance**2) / (2 * 1.5**2))
-        self._matrices = [_band_matrix(taps / taps.sum(), min(_RUN, n)) for n in self.shape]
+        self._matrices = [
+            _band_matrix(taps / taps.sum(), min(_RUN[dtype], n)).astype(dtype)
+            for n in self.shape[1:]
+        ]
 
-    def __call__(self, image: Array, out: Array) -> None:
-        """Write the means of a contiguous `image` `(H, W)` at all positions to `out`, flat."""
+    def __call__(self, image: Image, out: Image) -> None:
+        """Write the means of a contiguous `image` `(C, H, W)` at all positions to `out`, flat."""
         # The transposed products run along rows, so both axes are filtered without a copy.
-        _filter_rows(image.T, self._matrices[0], self._narrowed.T)
-        _filter_rows(self._narrowed, self._matrices[1], out.reshape(self.shape))
+        targets = out.reshape(self.shape)
+        for band, narrowed, target in zip(image, self._narrowed, targets, strict=True):
+            _filter_rows(band.T, self._matrices[0], narrowed.T)
+            _filter_rows(narrowed, self._matrices[1], target)
 
 
 def _band_matrix(taps: Array, run: int) -> Array:
@@ -129,7 +144,7 @@ def _band_matrix(taps: Array, run: int) -> Array:
     return matrix
 
 
-def _filter_rows(image: Array, matrix: Array, out: Array) -> None:
+def _filter_rows(image: Image, matrix: Image, out: Image) -> None:
     """Write the filtered rows of `image` to `out`, `run` outputs per matrix product."""
     reach, run = matrix.shape
     row, col = image.strides

@@ -13,9 +13,9 @@ from bandweave.methods.consistency import Consistency
 from bandweave.mosaic.consistent import ConsistencyEffect, ConsistentRows, estimate_step_seconds
 from bandweave.mosaic.estimate import count_tiles, estimate_seconds
 from bandweave.mosaic.plan import TilePlan
-from bandweave.mosaic.progress import progress
 from bandweave.mosaic.resume import RowStore
 from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, run_scene
+from bandweave.progress import progress
 from bandweave.source import PairSource
 from bandweave.window import Window
 

@@ -17,12 +17,12 @@ from bandweave.mosaic.bandmap import choose_bands
 from bandweave.mosaic.coverage import for_covered_bands
 from bandweave.mosaic.estimate import estimate_seconds
 from bandweave.mosaic.job import FuseReport, Job, Tell
-from bandweave.mosaic.progress import progress
 from bandweave.mosaic.runner import RunLimits, fit_method, measure_scene
 from bandweave.mosaic.scale import decide_full_scale
 from bandweave.mosaic.select import CLASSICAL_DEFAULT, Selection, select_method
 from bandweave.mosaic.sensor_model import consistency_of, with_mtf_gains
 from bandweave.mosaic.sharpness import match_sharpness
+from bandweave.progress import progress
 from bandweave.sensors import Sensor, sensor_table
 from bandweave.source import InformedSource, PairSource
 from bandweave.window import Window

@@ -279,3 +279,25 @@ def test_failures_are_one_sentence(tmp_path, images, image_set, capsys):
     assert "holds no reference" in failure(capsys, results, "--gt", pairs)
     (tmp_path / "empty").mkdir()
     assert "no file of the same name" in failure(capsys, tmp_path / "empty", "--gt", results)
+
+
+def test_fast_path_and_progress(tmp_path, images, capsys, monkeypatch):
+    monkeypatch.setattr("bandweave.metrics.files._LONG", 1)
+    fused = write(tmp_path / "fused.tif", images["fused"])
+    gt = write(tmp_path / "gt.tif", images["gt"])
+    command = ["evaluate", fused, "--gt", gt, "--full-scale", 2047, "--json"]
+    assert run(*command, "--fast") == 0
+    out, err = capsys.readouterr()
+    assert "fused.tif: 100 %" in err
+    found = json.loads(out)["images"][0]
+    assert found["conditions"]["precision"] == "float32"
+    expected = evaluate_rr(images["fused"], images["gt"], ratio=4, full_scale=2047)
+    for name, value in found["values"].items():
+        assert value == pytest.approx(expected.values[name], abs=1e-4, rel=1e-5), name
+    assert run(*command, "-q") == 0
+    assert "%" not in capsys.readouterr().err
+
+
+def test_the_fast_path_needs_a_reference(tmp_path, capsys):
+    assert run("evaluate", "fused.tif", "--pan", "pan.tif", "--ms", "ms.tif", "--fast") == 2
+    assert "--fast needs a reference" in capsys.readouterr().err

@@ -313,7 +313,12 @@ def test_every_protocol_says_how(images):
     scores = evaluate_rr(*images, ratio=4, full_scale=2047)
     record = json.loads(json.dumps(scores.record()))
     assert record["protocol"]["border"] == "toolbox21"
-    assert record["conditions"] == {"ratio": 4, "full_scale": 2047, "shape": [3, 203, 170][1:]}
+    assert record["conditions"] == {
+        "ratio": 4,
+        "full_scale": 2047,
+        "shape": [203, 170],
+        "precision": "float64",
+    }
 
 
 def test_own_protocol(images):

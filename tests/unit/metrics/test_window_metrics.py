@@ -23,44 +23,53 @@ def images(rng):
     return reference + rng.normal(0, 80, SHAPE), reference
 
 
-def summed(window, image):
-    flat = np.full(length(window), np.nan)
-    window(np.ascontiguousarray(image), flat)
+def summed(window_of, stack, *size):
+    window = window_of(stack.shape, stack.dtype, *size)
+    flat = np.full(length(window), np.nan, stack.dtype)
+    window(np.ascontiguousarray(stack), flat)
     return positions(flat, window)
 
 
 @pytest.mark.parametrize("size", [2, 4, 8, 32])
 def test_box_sums_against_a_loop(rng, size):
-    image = rng.uniform(-5, 9, (37, 33))
+    stack = rng.uniform(-5, 9, (3, 37, 33))
     expected = [
-        [image[i : i + size, j : j + size].sum() for j in range(33 - size + 1)]
-        for i in range(37 - size + 1)
+        [
+            [band[i : i + size, j : j + size].sum() for j in range(33 - size + 1)]
+            for i in range(37 - size + 1)
+        ]
+        for band in stack
     ]
-    np.testing.assert_allclose(summed(BoxSum((37, 33), size), image), expected, atol=1e-11)
+    np.testing.assert_allclose(summed(BoxSum, stack, size), expected, atol=1e-11)
 
 
-def test_box_sums_of_equal_values_are_exact():
-    value = 0.1 + 0.2  # no short binary fraction
-    assert np.all(summed(BoxSum((40, 35), 32), np.full((40, 35), value)) == 1024 * value)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_box_sums_of_equal_values_are_exact(dtype):
+    value = dtype(0.1) + dtype(0.2)  # no short binary fraction
+    assert np.all(summed(BoxSum, np.full((2, 40, 35), value), 32) == 1024 * value)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 1e-5)])
 @pytest.mark.parametrize("shape", [(11, 11), (12, 30), (19, 27), (37, 31)])
-def test_gaussian_means_against_a_loop(rng, shape):
-    image = rng.uniform(-5, 9, shape)
+def test_gaussian_means_against_a_loop(rng, shape, dtype, tolerance):
+    stack = rng.uniform(-5, 9, (2, *shape)).astype(dtype)
     d = np.arange(11) - 5
     weights = np.exp(-(d[:, None] ** 2 + d[None, :] ** 2) / (2 * 1.5**2))
     weights /= weights.sum()
     expected = [
-        [np.sum(weights * image[i : i + 11, j : j + 11]) for j in range(shape[1] - 10)]
-        for i in range(shape[0] - 10)
+        [
+            [np.sum(weights * band[i : i + 11, j : j + 11]) for j in range(shape[1] - 10)]
+            for i in range(shape[0] - 10)
+        ]
+        for band in stack
     ]
-    np.testing.assert_allclose(summed(GaussianMean(shape), image), expected, atol=1e-13)
+    np.testing.assert_allclose(summed(GaussianMean, stack), expected, atol=tolerance)
 
 
 @pytest.mark.parametrize("size", [0, 1, 3, 33])
 def test_windows_that_are_no_power_of_two(size):
     with pytest.raises(ShapeError, match="2, 4, 8"):
-        BoxSum((64, 64), size)
+        BoxSum((1, 64, 64), np.dtype(float), size)
 
 
 def test_complete_windows_against_a_loop(rng):

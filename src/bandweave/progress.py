@@ -19,6 +19,15 @@ from rich.progress import (
 )
 from rich.text import Text
 
+Advance = Callable[[int], None]
+"""Called with the number of pixels that were done."""
+
+
+def unseen(pixels: int) -> None:
+    """Take notice of no progress: for work that nobody watches."""
+    del pixels
+
+
 # Seconds between two lines where stderr is no terminal (a log file, a batch queue).
 _LOG_EVERY = 10.0
 
@@ -32,10 +41,10 @@ class _Rate(ProgressColumn):
 
 
 @contextmanager
-def progress(title: str, pixels: int, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+def progress(title: str, pixels: int, *, quiet: bool = False) -> Iterator[Advance]:
     """Show the progress of `pixels` pixels of work; yield a function to call with pixels done."""
     if quiet:
-        yield lambda _: None
+        yield unseen
     elif sys.stderr.isatty():
         with _bar() as bar:
             task = bar.add_task(title, total=pixels)
