@@ -74,6 +74,12 @@ class FuseConfig(RunConfig):
     for what the weights were trained with, else 1e-3."""
     mtf_gain: tuple[float, ...] | None = None
     """MTF of the MS at its Nyquist frequency, per band or one for all, over the sensor's."""
+    psf: Literal["auto"] | float | None = None
+    """Point spread of the spectral image: sigma of a Gaussian in sharp pixels, or found from the
+    pair; None for what the sensor says, found where a method needs it."""
+    srf: str | None = None
+    """Response that makes the spatial image of the spectral bands: a CSV file, or `auto` to find it
+    from the pair; None for what the sensor says, found where a method needs it."""
     uncovered: Literal["pass", "fuse", "refuse"] = "pass"
     """Bands far from the PAN's wavelengths: interpolate them, fuse them too, or stop (classical
     methods)."""
@@ -103,6 +109,13 @@ class FuseConfig(RunConfig):
     def _sigma(cls, value: str | float) -> str | float:
         if isinstance(value, float) and value < 0:
             raise ValueError("a blur must be 0 or more PAN pixels wide")
+        return value
+
+    @field_validator("psf")
+    @classmethod
+    def _width(cls, value: str | float | None) -> str | float | None:
+        if isinstance(value, float) and value <= 0:
+            raise ValueError("a point spread must be wider than 0 pixels")
         return value
 
     @field_validator("mtf_gain")

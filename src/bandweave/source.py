@@ -71,11 +71,19 @@ class InformedSource:
     """Value that maps to 1.0."""
     sensor: Sensor | None
     """Sensor model."""
+    phase: tuple[float, float] | None = None
+    """Fine index of coarse sample 0 where it is known better, or None."""
 
     @property
     def profile(self) -> PairProfile:
-        """Return the source's profile with the known scale and sensor."""
-        return replace(self.source.profile, full_scale=self.full_scale, sensor=self.sensor)
+        """Return the source's profile with the known scale, sensor and phase."""
+        profile = self.source.profile
+        return replace(
+            profile,
+            full_scale=self.full_scale,
+            sensor=self.sensor,
+            phase=self.phase or profile.phase,
+        )
 
     @property
     def grid(self) -> Grid | None:
@@ -85,4 +93,6 @@ class InformedSource:
     def read(self, window: Window, dtype: type[np.float32 | np.float64]) -> ImagePair:
         """Read a window and add what is known."""
         pair = self.source.read(window, dtype)
-        return pair.replace(full_scale=self.full_scale, sensor=self.sensor)
+        return pair.replace(
+            full_scale=self.full_scale, sensor=self.sensor, phase=self.phase or pair.phase
+        )

@@ -138,6 +138,17 @@ def _cores() -> int:
     help="MTF of the MS at its Nyquist frequency; the sensor's if not given.",
 )
 @click.option(
+    "--psf",
+    metavar="auto|SIGMA",
+    callback=_word_or_numbers(("auto",), "SIGMA"),
+    help="Point spread of a hyperspectral image, in sharp pixels; found where it is needed.",
+)
+@click.option(
+    "--srf",
+    metavar="auto|FILE",
+    help="Response that makes the sharp bands of the spectral ones: CSV; found where needed.",
+)
+@click.option(
     "--bidx",
     "bands",
     metavar="1,2,...",

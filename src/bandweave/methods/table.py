@@ -46,6 +46,8 @@ class MethodEntry:
     """Ratios the mathematics allows."""
     create: Callable[[], Method] | None
     """Constructor with the defaults; None where weights are needed (learned methods)."""
+    needs_instruments: bool = False
+    """Whether point spread and response of a hyperspectral pair have to be known."""
     create_toolbox: Callable[[], Method] | None = None
     """Constructor of what equals the MATLAB toolbox; None where there is no such mode."""
 
@@ -248,6 +250,7 @@ METHODS: dict[str, MethodEntry] = {
         parity="definition",
         ratios="any whole ratio; point spread or MTF gains needed; any number of sharp bands",
         create=LocalRegression,
+        needs_instruments=True,
     ),
     "tv": MethodEntry(
         id="tv",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bandweave.degrade.identify import InstrumentEstimate
 from bandweave.methods.base import Fitted, FixedTile, Local
 from bandweave.methods.consistency import Consistency
 from bandweave.mosaic.consistent import ConsistencyEffect, ConsistentRows, estimate_step_seconds
@@ -54,6 +55,8 @@ class FuseReport:
     """The step that made the result consistent with the MS, or None."""
     effect: ConsistencyEffect | None = None
     """What that step changed."""
+    instruments: InstrumentEstimate | None = None
+    """Point spread and response where they were found from the pair, else None."""
     displacement: tuple[float, float] | None = None
     """Displacement that was corrected, in PAN pixels (rows, columns)."""
     images: int = 1
@@ -71,6 +74,8 @@ class FuseReport:
             content["consistency"] = asdict(self.consistency)
         if self.effect is not None:
             content["effect"] = self.effect.as_dict()
+        if self.instruments is not None:
+            content["instruments"] = self.instruments.as_dict()
         content["megapixels_per_second"] = self.megapixels_per_second
         return content
 

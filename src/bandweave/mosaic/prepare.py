@@ -16,10 +16,11 @@ from bandweave.mosaic.alignment import Offset, Scene, open_aligned
 from bandweave.mosaic.bandmap import choose_bands
 from bandweave.mosaic.coverage import for_covered_bands
 from bandweave.mosaic.estimate import estimate_seconds
+from bandweave.mosaic.instruments import needs_instruments, with_instruments
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.runner import RunLimits, fit_method, measure_scene
 from bandweave.mosaic.scale import decide_full_scale
-from bandweave.mosaic.select import CLASSICAL_DEFAULT, Selection, select_method
+from bandweave.mosaic.select import Selection, classical_default, select_method
 from bandweave.mosaic.sensor_model import consistency_of, with_mtf_gains
 from bandweave.mosaic.sharpness import match_sharpness
 from bandweave.progress import progress
@@ -58,6 +59,9 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         source = _informed(source, selection.card, config, note)
     if config.mtf_gain is not None:
         source = with_mtf_gains(source, config.mtf_gain)
+    instruments = None
+    if needs_instruments(config, source.profile, selection):
+        source, instruments = with_instruments(source, config, note)
     consistency = consistency_of(config, source.profile, selection.card, note)
     limits = RunLimits(
         config.workers, None if config.max_memory is None else int(config.max_memory * 2**30)
@@ -80,6 +84,7 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         uncovered=created.uncovered,
         pan_sigma=created.pan_sigma,
         consistency=consistency,
+        instruments=instruments,
         displacement=displacement,
         notes=tuple(notes),
     )
@@ -255,11 +260,12 @@ def _measure(
 
 def _quick(source: PairSource, window: Window, limits: RunLimits) -> tuple[str, float]:
     """Return the fastest sensible method and its time, statistics included as one more pass."""
-    create = METHODS[CLASSICAL_DEFAULT].create
+    name = classical_default(source.profile)
+    create = METHODS[name].create
     assert create is not None
     method = create()
     fitted = fit_method(method, source, limits)
     seconds = estimate_seconds(
         fitted, source, precision=method.precision, window=window, limits=limits
     )
-    return CLASSICAL_DEFAULT, 2 * seconds
+    return name, 2 * seconds

@@ -13,6 +13,8 @@ from bandweave.pair import PairProfile
 
 # Best of the classical methods on most pairs among those that need no sensor model.
 CLASSICAL_DEFAULT = "gsa"
+# Best without training where the sharp image has several bands (docs/hyperspectral.md).
+HYPERSPECTRAL_DEFAULT = "local_regression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def select_method(config: FuseConfig, profile: PairProfile) -> Selection:
     if found is None:
         raise MissingWeightsError(
             f"No shipped weights of {entry.name} fit {describe(profile)}; give --weights FILE, "
-            f"or use --method {CLASSICAL_DEFAULT}. `bandweave weights` lists what there is."
+            f"or use --method {classical_default(profile)}. `bandweave weights` lists what there "
+            "is."
         )
     name, card = found
     return Selection(entry, f"{entry.name} with the shipped weights {name}.", name, card)
@@ -82,11 +85,16 @@ def _default(profile: PairProfile) -> Selection:
         entry = find_method(card.architecture)
         reason = f"{entry.name}, since the shipped weights {name} fit {describe(profile)}."
         return Selection(entry, reason, name, card)
+    best = classical_default(profile)
     reason = (
-        f"{CLASSICAL_DEFAULT}, the best classical method here, since no shipped weights fit "
-        f"{describe(profile)}."
+        f"{best}, the best classical method here, since no shipped weights fit {describe(profile)}."
     )
-    return Selection(find_method(CLASSICAL_DEFAULT), reason)
+    return Selection(find_method(best), reason)
+
+
+def classical_default(profile: PairProfile) -> str:
+    """Return the best method without weights: most classical ones take a PAN only."""
+    return CLASSICAL_DEFAULT if profile.spatial_bands == 1 else HYPERSPECTRAL_DEFAULT
 
 
 def _fitting_weights(

@@ -1,4 +1,4 @@
-"""What a job knows of the instrument behind the MS: MTF gains as given, else the sensor's."""
+"""What a job knows of the instrument behind the MS: its point spread, else its MTF gains."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from bandweave.config import FuseConfig
 from bandweave.errors import BandCountError
+from bandweave.instruments import PointSpread
 from bandweave.methods.consistency import DEFAULT_NOISE, Consistency, inverse_filters
-from bandweave.methods.convention import require_gains
+from bandweave.methods.convention import require_blur
 from bandweave.methods.nets.card import WeightCard
 from bandweave.pair import PairProfile
 from bandweave.sensors import Band, Sensor
@@ -63,19 +64,25 @@ def consistency_of(
     is_trained_so = card is not None and card.consistent
     if not (is_trained_so if config.consistent is None else config.consistent):
         return None
-    noise = config.consistency_noise
-    if noise is None:
-        noise = card.consistency_noise if card is not None and is_trained_so else DEFAULT_NOISE
     asking = "--consistent"
     if config.consistent is None and card is not None:
         asking = f"The consistency step of the weights {card.name} (--no-consistent leaves it out)"
-    gains = require_gains(profile, asking)
+    blur = require_blur(profile, asking)
     sensor = profile.sensor
     assert sensor is not None
-    # Refuses gains that cannot be inverted before anything is computed.
-    inverse_filters(gains, profile.ratio, profile.phase, noise)
-    shown = ", ".join(f"{gain:g}" for gain in dict.fromkeys(gains))
-    note(f"Consistency: MTF gains {shown} of {sensor.name}, noise {noise:g}.")
-    for assumption in sensor.assumptions:
-        note(f"Assumption: {assumption}.")
-    return Consistency(gains, noise)
+    noise = config.consistency_noise
+    if noise is None:
+        noise = DEFAULT_NOISE if not isinstance(blur, PointSpread) else 0.0
+        if card is not None and is_trained_so:
+            noise = card.consistency_noise
+    # Refuses what cannot be inverted before anything is computed.
+    inverse_filters(blur, profile.ratio, profile.phase, noise)
+    if isinstance(blur, PointSpread):
+        mixed = "" if sensor.response is None else " and the spectral response"
+        note(f"Consistency: {blur.name}{mixed}, noise {noise:g}.")
+    else:
+        shown = ", ".join(f"{gain:g}" for gain in dict.fromkeys(blur))
+        note(f"Consistency: MTF gains {shown} of {sensor.name}, noise {noise:g}.")
+        for assumption in sensor.assumptions:
+            note(f"Assumption: {assumption}.")
+    return Consistency(blur, noise, sensor.response)
