@@ -17,8 +17,10 @@ from scipy.io import loadmat, savemat
 
 import bandweave
 from bandweave.cli.main import main
+from bandweave.config import machine_memory
 from bandweave.degrade.observe import observe
 from bandweave.errors import ConfigError, ShapeError
+from bandweave.mosaic import prepare
 from scenes import CRS, smooth_truth, write_pair, write_tif, write_weights
 
 Run = Callable[..., tuple[int, str, str]]
@@ -315,6 +317,18 @@ def test_a_method_without_toolbox_mode_is_refused_in_it(run, pair, tmp_path) -> 
 
 
 # What it refuses
+
+
+def test_a_whole_scene_method_is_measured_against_the_machine(
+    run, pair, tmp_path, monkeypatch
+) -> None:
+    assert (machine_memory() or 2**40) > 2**28
+    monkeypatch.setattr(prepare, "machine_memory", lambda: 2**20)
+    out = tmp_path / "o.tif"
+    refused(run("fuse", *pair, out, "--method", "tv"), "GiB are there or allowed", "--max-memory")
+    assert run("fuse", *pair, out, "--method", "gsa")[0] == 0  # works in blocks
+    status, _, err = run("fuse", *pair, out, "--method", "tv", "--max-memory", 1, "--overwrite")
+    assert status == 0, err
 
 
 def test_swapped_images(run, pair, tmp_path) -> None:

@@ -18,6 +18,14 @@ def available_cores() -> int:
     return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
 
 
+def machine_memory() -> int | None:
+    """Return the bytes of memory this machine has, or None where the system does not tell."""
+    names = getattr(os, "sysconf_names", {})
+    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 class RunConfig(BaseModel):
     """Base of every run's configuration."""
 
@@ -100,7 +108,7 @@ class FuseConfig(RunConfig):
     workers: int = Field(default_factory=available_cores, ge=1)
     """Threads; as many as there are cores by default."""
     max_memory: float | None = Field(default=None, gt=0)
-    """GiB that a whole-scene method may take."""
+    """GiB that a whole-scene method may take; None for the machine's memory."""
     overwrite: bool = False
     resume: bool = False
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bandweave.config import FuseConfig
+from bandweave.config import FuseConfig, machine_memory
 from bandweave.errors import AlignmentWarning, AssumptionWarning, ConfigError
 from bandweave.methods.base import Method
 from bandweave.methods.nets.card import WeightCard
@@ -64,7 +64,8 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         source, instruments = with_instruments(source, config, note)
     consistency = consistency_of(config, source.profile, selection.card, note)
     limits = RunLimits(
-        config.workers, None if config.max_memory is None else int(config.max_memory * 2**30)
+        config.workers,
+        machine_memory() if config.max_memory is None else int(config.max_memory * 2**30),
     )
     created = _create(selection, source, config, limits, note)
     statistics = _measure(created.method, source, limits, quiet=tell is None)

@@ -265,6 +265,6 @@ def _check_memory(fitted: Fitted, plan: TilePlan, limits: RunLimits) -> None:
         raise ResourceError(
             f"This method works on the whole scene at once and needs about "
             f"{needed / 2**30:.1f} GiB for {plan.scene[0]} x {plan.scene[1]} pixels, but "
-            f"{limits.max_memory / 2**30:.1f} GiB are allowed; choose a method that works in "
-            "tiles, a smaller --window, or a larger --max-memory."
+            f"{limits.max_memory / 2**30:.1f} GiB are there or allowed; choose a method that works "
+            "in tiles, cut the images to a part, or raise --max-memory."
         )

@@ -10,6 +10,7 @@ import pytest
 from bandweave.degrade.sampling import imresize
 from bandweave.errors import BandCountError, ResourceError
 from bandweave.methods.base import WholeScene
+from bandweave.methods.table import METHODS
 from bandweave.methods.variational.tv import Tv, TvSettings, gradient, gradient_adjoint
 from bandweave.mosaic.runner import ArraySink, RunLimits, run_scene
 from bandweave.pair import ImagePair
@@ -107,6 +108,14 @@ def test_a_scene_beyond_the_memory_is_refused():
             precision=np.float32,
             limits=limits,
         )
+
+
+def test_the_toolbox_s_double_precision_takes_twice_the_memory():
+    profile = make_pair(4, shape=(64, 48)).profile
+    create_toolbox = METHODS["tv"].create_toolbox
+    assert create_toolbox is not None
+    needed = [m.fit(profile, None).reach.bytes_per_pixel for m in (Tv(), create_toolbox())]
+    assert needed[1] == 2 * needed[0]
 
 
 def test_the_stated_memory_holds_the_iteration():

@@ -151,8 +151,9 @@ class Tv:
                 f"tv in toolbox mode needs {_TOOLBOX_PLANES} bands or more, found {profile.bands}; "
                 "leave out the toolbox mode."
             )
-        # float32: at most 13 planes per band are alive at once, besides the pair.
-        return FittedTv(WholeScene(4 * 15 * profile.bands), settings, self.toolbox)
+        # At most 13 planes per band are alive at once, besides the pair.
+        size = np.dtype(self.precision).itemsize
+        return FittedTv(WholeScene(size * 15 * profile.bands), settings, self.toolbox)
 
 
 def _settings_of(profile: PairProfile) -> TvSettings:
