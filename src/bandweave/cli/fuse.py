@@ -82,7 +82,7 @@ def _cores() -> int:
     return available_cores()
 
 
-@click.command(cls=PluginCommand, context_settings={"show_default": True})
+@click.command("fuse", cls=PluginCommand, context_settings={"show_default": True})
 @click.argument("spatial", metavar="PAN")
 @click.argument("rest", metavar="[MS] OUT", nargs=-1, required=True)
 @click.option("--method", help="Method id; see `bandweave methods`.")
