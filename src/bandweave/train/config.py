@@ -143,10 +143,13 @@ class DataConfig(Section):
 class OptimiserConfig(Section):
     """How a gradient becomes a step."""
 
-    kind: Literal["adam", "adamw"] = "adam"
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Decays of the running means of the Adam family."""
+    momentum: Fraction = 0.0
+    """Of `sgd`."""
     clip_norm: float | None = Field(default=None, gt=0)
     """Largest norm of the whole gradient; longer ones are shortened."""
 
@@ -203,7 +206,7 @@ class CardConfig(Section):
     licence: str
 
 
-LossName = Literal["l1", "mse", "mse_sum", "relative_l1", "bdpn", "ssrnet"]
+LossName = Literal["l1", "mse", "relative_l1", "own"]
 
 
 class TrainConfig(RunConfig):
@@ -224,6 +227,11 @@ class TrainConfig(RunConfig):
     accumulate: int = Field(default=1, ge=1)
     """Parts that a process's share of the batch is computed in, to save memory."""
     loss: LossName = "l1"
+    """Key in LOSSES; `own` is the one that the network's paper defines (BDPN, MUCNN, SSRNet)."""
+    border: int = Field(default=0, ge=0)
+    """Fine pixels per side of a tile that `l1` and `mse` leave out."""
+    epoch: int | None = Field(default=None, ge=1)
+    """Steps that count as one epoch, for an own loss that changes with it (BDPN)."""
     optimiser: OptimiserConfig = OptimiserConfig()
     schedule: Schedule = ConstantRate()
     ema: float | None = Field(default=None, gt=0, lt=1)

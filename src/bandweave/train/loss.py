@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bandweave.methods.nets.network import FusionNetwork
-from bandweave.train.config import LossName
+from bandweave.train.config import LossName, TrainConfig
 from bandweave.train.layer import ConsistencyLayer
 
 # Added to the base's error, in the unit range: tiles that the base solves to better than this do
@@ -32,41 +32,48 @@ class TensorBatch:
     """`(B, C, H, W)`."""
     operator: Tensor
     """`(B,)`: index of the sensor model."""
+    epoch: int | None = None
+    """Number of the epoch, from 1, where the run counts them."""
 
     def part(self, first: int, stop: int) -> TensorBatch:
         """Return some of the tiles."""
-        start = None if self.start is None else self.start[first:stop]
-        return TensorBatch(
-            self.spatial[first:stop],
-            self.spectral[first:stop],
-            start,
-            self.gt[first:stop],
-            self.operator[first:stop],
+        return replace(
+            self,
+            spatial=self.spatial[first:stop],
+            spectral=self.spectral[first:stop],
+            start=None if self.start is None else self.start[first:stop],
+            gt=self.gt[first:stop],
+            operator=self.operator[first:stop],
         )
 
     def to(self, device: torch.device) -> TensorBatch:
         """Return the tiles on a device; the operators' numbers stay on the CPU."""
-        start = None if self.start is None else self.start.to(device)
-        spatial, spectral, gt = (t.to(device) for t in (self.spatial, self.spectral, self.gt))
-        return TensorBatch(spatial, spectral, start, gt, self.operator)
+        return replace(
+            self,
+            spatial=self.spatial.to(device),
+            spectral=self.spectral.to(device),
+            start=None if self.start is None else self.start.to(device),
+            gt=self.gt.to(device),
+        )
 
 
 class Objective(nn.Module):
     """From a batch to the loss: what a process group has to wrap as one module."""
 
     def __init__(
-        self, network: FusionNetwork, loss: LossName, layers: dict[int, ConsistencyLayer]
+        self, network: FusionNetwork, config: TrainConfig, layers: dict[int, ConsistencyLayer]
     ) -> None:
         """Join the parts.
 
         Args:
             network: Is trained.
-            loss: Key in LOSSES.
+            config: Loss and border.
             layers: Tile size -> consistency layer; empty for none.
         """
         super().__init__()
         self.network = network
-        self._loss = LOSSES[loss]
+        self.border = config.border
+        self._loss = LOSSES[config.loss]
         self.layers = nn.ModuleDict({str(tile): layer for tile, layer in layers.items()})
 
     def forward(self, batch: TensorBatch) -> Tensor:
@@ -77,53 +84,53 @@ class Objective(nn.Module):
         """Return what the network, and the layer after it, make of a batch."""
         fused: Tensor = self.network(batch.spatial, batch.spectral, batch.start)
         if not self.layers:
-            return fused
+            return fused.float()
         layer = self.layers[str(fused.shape[-1])]
         assert batch.start is not None
         consistent: Tensor = layer(fused.float(), batch.start, batch.operator)
         return consistent
 
+    def error(self, batch: TensorBatch) -> Tensor:
+        """Return fused − gt `(B, C, H, W)`, without the border."""
+        error = self.fused(batch) - batch.gt
+        inside = slice(self.border, error.shape[-1] - self.border)
+        return error[..., inside, inside]
+
 
 def _l1(objective: Objective, batch: TensorBatch) -> Tensor:
     """Mean absolute error over all elements."""
-    return functional.l1_loss(objective.fused(batch).float(), batch.gt)
+    return objective.error(batch).abs().mean()
 
 
 def _mse(objective: Objective, batch: TensorBatch) -> Tensor:
     """Mean squared error over all elements."""
-    return functional.mse_loss(objective.fused(batch).float(), batch.gt)
-
-
-def _mse_sum(objective: Objective, batch: TensorBatch) -> Tensor:
-    """Squared error summed over a tile, mean over the batch, halved as in Caffe."""
-    error = (objective.fused(batch).float() - batch.gt).square()
-    return 0.5 * error.sum(dim=(1, 2, 3)).mean()
+    return objective.error(batch).square().mean()
 
 
 def _relative_l1(objective: Objective, batch: TensorBatch) -> Tensor:
     """Mean over tiles of the L1 error over the base's: quiet tiles count as much as busy ones."""
     assert batch.start is not None
-    error = (objective.fused(batch).float() - batch.gt).abs().mean(dim=(1, 2, 3))
+    error = (objective.fused(batch) - batch.gt).abs().mean(dim=(1, 2, 3))
     base = (batch.start - batch.gt).abs().mean(dim=(1, 2, 3))
     return (error / (base + RELATIVE_FLOOR)).mean()
 
 
-def _bdpn(objective: Objective, batch: TensorBatch) -> Tensor:
-    """BDPN's two scales: the network knows its intermediate result and weighs both."""
-    loss: Tensor = objective.network.loss(batch.spatial, batch.spectral, batch.start, batch.gt)  # type: ignore[operator]
+def _own(objective: Objective, batch: TensorBatch) -> Tensor:
+    """The loss of the network's paper: only the network knows its intermediate results."""
+    network: Any = objective.network
+    images = (batch.spatial, batch.spectral, batch.start, batch.gt)
+    if batch.epoch is None:
+        loss: Tensor = network.loss(*images)
+        return loss
+    loss = network.loss_at(batch.epoch, *images)
     return loss
 
-
-_ssrnet = _bdpn
-"""SSRNet's three stages with edge terms, likewise."""
 
 LOSSES: dict[LossName, Callable[[Objective, TensorBatch], Tensor]] = {
     "l1": _l1,
     "mse": _mse,
-    "mse_sum": _mse_sum,
     "relative_l1": _relative_l1,
-    "bdpn": _bdpn,
-    "ssrnet": _ssrnet,
+    "own": _own,
 }
 """Name -> loss."""
 

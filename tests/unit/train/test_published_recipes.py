@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from bandweave.methods.nets.table import NETWORKS
+from bandweave.train.loss import LOSSES, Objective, TensorBatch
 from bandweave.train.published_recipes import PUBLISHED_RECIPES
 
 
@@ -30,6 +31,22 @@ def test_the_length_is_given_once(name):
     recipe = PUBLISHED_RECIPES[name]
     assert (recipe.epochs is None) != (recipe.steps is None)
     assert recipe.schedule is None or recipe.schedule.epochs < recipe.epochs
+
+
+@pytest.mark.parametrize("name", PUBLISHED_RECIPES)
+def test_the_trainer_knows_the_loss(name):
+    assert PUBLISHED_RECIPES[name].loss in LOSSES
+
+
+@pytest.mark.parametrize("name", ["bdpn", "mucnn", "ssrnet"])
+def test_a_loss_over_several_results_is_the_networks_own(name):
+    torch.manual_seed(1)
+    model = NETWORKS[name].build({"bands": 3, "spatial_bands": 2}, source="The test")
+    images = torch.rand(1, 2, 8, 12), torch.rand(1, 3, 2, 3)
+    gt = torch.rand(1, 3, 8, 12)
+    batch = TensorBatch(*images, start=None, gt=gt, operator=torch.zeros(1, dtype=torch.long))
+    loss = Objective(model, name, {})(batch)
+    assert loss.item() == pytest.approx(model.loss(*images, None, gt).item())
 
 
 def test_the_learning_rate_of_pnn_follows_its_rule():
