@@ -10,6 +10,7 @@ import click
 
 from bandweave.mosaic.check import check_pair
 from bandweave.mosaic.check_report import CheckReport, ImageFacts
+from bandweave.mosaic.instruments import in_words
 from bandweave.sensors import find_sensor
 
 
@@ -51,6 +52,9 @@ def command(
 ) -> None:
     """Report how PAN and MS fit together, before anything is fused.
 
+    Of MSI and HSI also the point spread, the phase and the spectral response that link them; --json
+    has the response in numbers.
+
     Any file that rasterio opens will do; a .mat pair, a .h5 set, and the folder or metadata file
     of a vendor's product stand alone.
     """
@@ -83,6 +87,9 @@ def _rows(report: CheckReport) -> Iterator[tuple[str, str]]:
     scatter = f"{found.windows} windows, scatter {found.scatter[0]:.2f}, {found.scatter[1]:.2f}"
     place = f"{found.rows:.2f} rows, {found.cols:.2f} columns of PAN"
     yield "Displacement", f"{place}; confidence {found.confidence:.2f} ({scatter})"
+    if report.instruments is not None:
+        yield "Instruments", in_words(report.instruments)
+        return
     yield from _sharpness_rows(report)
 
 

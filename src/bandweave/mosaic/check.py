@@ -12,11 +12,13 @@ import numpy as np
 
 from bandweave.config import available_cores
 from bandweave.datasets.files import is_pair_file, open_pairs
-from bandweave.errors import AlignmentWarning, ConfigError
+from bandweave.degrade.identify import InstrumentEstimate
+from bandweave.errors import AlignmentWarning, ConfigError, NodataError
 from bandweave.mosaic.advice import advise
 from bandweave.mosaic.bundles import describe, opened
 from bandweave.mosaic.check_report import CheckReport, GridFacts, ImageFacts
 from bandweave.mosaic.in_memory import ArrayScene
+from bandweave.mosaic.instruments import find_instruments
 from bandweave.mosaic.relative_sharpness import measure_sharpness
 from bandweave.mosaic.runner import RunLimits, measure_scene
 from bandweave.mosaic.scale import decide_full_scale
@@ -173,7 +175,18 @@ def _measure(pan: ImageFacts, ms: ImageFacts, grids: GridFacts, source: PairSour
             or ArrayScene(source.pair).can_align(offset or (0.0, 0.0))
         ),
         sharpness=measure_sharpness(source, displacement) if displacement.windows else None,
+        instruments=_instruments(source),
     )
+
+
+def _instruments(source: PairSource) -> InstrumentEstimate | None:
+    """Find the instruments of a hyperspectral pair; None for a PAN, or where nothing shows."""
+    if source.profile.spatial_bands == 1:
+        return None
+    try:
+        return find_instruments(source)
+    except NodataError:
+        return None
 
 
 def _complete(report: CheckReport, source: PairSource, weights: str | None) -> CheckReport:

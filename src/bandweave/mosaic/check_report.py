@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from bandweave.degrade.identify import InstrumentEstimate
 from bandweave.mosaic.relative_sharpness import RelativeSharpness
 from bandweave.mosaic.sharpness import SharpnessMatch
 from bandweave.mosaic.shift import Displacement
@@ -67,6 +68,8 @@ class CheckReport:
     """Whether `fuse` corrects such a displacement: .mat and .h5 pairs are not cropped for it."""
     sharpness: RelativeSharpness | None
     """None where no window of the scene has content."""
+    instruments: InstrumentEstimate | None = None
+    """Point spread, phase and response where the sharp image has several bands, else None."""
     weights: str | None = None
     """Weights that the PAN was matched to."""
     match: SharpnessMatch | None = None
@@ -77,4 +80,7 @@ class CheckReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report for JSON."""
-        return asdict(self)
+        content = asdict(self)
+        if self.instruments is not None:
+            content["instruments"] = self.instruments.as_dict()
+        return content
