@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands import Run
+
 SHARED = Path(os.environ.get("BANDWEAVE_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -29,3 +31,18 @@ def shared() -> Callable[[str], Path]:
 def rng() -> np.random.Generator:
     """Return a generator with a fixed seed."""
     return np.random.default_rng(20231029)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the program; return exit status, stdout and stderr."""
+    from bandweave.cli.main import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return call

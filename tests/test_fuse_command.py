@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -16,40 +15,12 @@ from affine import Affine
 from scipy.io import loadmat, savemat
 
 import bandweave
-from bandweave.cli.main import main
 from bandweave.config import machine_memory
 from bandweave.degrade.observe import observe
 from bandweave.errors import ConfigError, ShapeError
 from bandweave.mosaic import prepare
+from commands import refused
 from scenes import CRS, smooth_truth, write_pair, write_tif, write_weights
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the program; return exit status, stdout and stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return int(left.value.code or 0), out, err
-
-    return call
-
-
-def refused(result: tuple[int, str, str], *words: str) -> None:
-    """Check for exit 1, one plain sentence with these words, and no traceback."""
-    status, out, err = result
-    assert status == 1, err
-    message = next(line for line in err.splitlines() if line.startswith("Error: "))
-    assert "Traceback" not in err
-    assert "unexpected" not in message, message
-    for word in words:
-        assert word in message, message
-    assert not out
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from bandweave.methods.nets.checkpoint import Weights, load_weights, save_weight
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import NETWORKS, settings_of
 from bandweave.methods.nets.zoo import count_parameters
+from bandweave.mosaic.fuse import fuse
 from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
 from bandweave.pair import ImagePair
 from bandweave.source import ArraySource
@@ -226,6 +227,18 @@ class NetworkTester:
         window = Window(13, 7, 50, 41)
         part = _run(tiled, pair, window)
         assert np.array_equal(part, _run(tiled, pair)[(slice(None), *window.slices)])
+
+    def test_fuse_needs_the_weights_only(self, tmp_path) -> None:
+        """The card says whose they are, and which value is full scale."""
+        weights, path = self.weights(), tmp_path / "own.safetensors"
+        save_weights(path, weights.model, weights.card)
+        pair = self.scene(weights)
+        spatial, spectral = (np.rint(image) for image in (pair.spatial, pair.spectral))
+        options = {"weights": str(path), "align": "off", "device": "cpu", "workers": 1}
+        fused = fuse(spatial, spectral, **options)
+        assert fused.shape == (4, *pair.shape)
+        named = fuse(spatial, spectral, method=self.network, **options)
+        assert np.array_equal(fused, named)
 
     @pytest.mark.slow
     def test_the_onnx_graph_agrees(self, tmp_path) -> None:
