@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -123,7 +123,9 @@ class Batches:
         tile, batch = tile_and_batch(self._config, step)
         numbers = range(self._rank, batch, self._count)
         samples = [self._sample(step, k, tile, batch) for k in numbers]
-        return stacked(samples), tuple(sample.origin for sample in samples)
+        every = self._config.epoch
+        epoch = None if every is None else step // every + 1
+        return replace(stacked(samples), epoch=epoch), tuple(sample.origin for sample in samples)
 
     def _sample(self, step: int, k: int, tile: int, batch: int) -> Sample:
         generator = np.random.default_rng([self._config.seed, 0, step, k])

@@ -119,10 +119,9 @@ def _own(objective: Objective, batch: TensorBatch) -> Tensor:
     """The loss of the network's paper: only the network knows its intermediate results."""
     network: Any = objective.network
     images = (batch.spatial, batch.spectral, batch.start, batch.gt)
-    if batch.epoch is None:
-        loss: Tensor = network.loss(*images)
-        return loss
-    loss = network.loss_at(batch.epoch, *images)
+    loss: Tensor = (
+        network.loss(*images) if batch.epoch is None else network.loss_at(batch.epoch, *images)
+    )
     return loss
 
 

@@ -7,7 +7,7 @@ program's penalty 1e-5 · ½Σ‖w‖² is left out everywhere: it has no gradie
 
 Losses, with d = fused - gt and means over all elements:
 
-* `l1`: mean |d|; `mse`: mean d²; `mse_sum`: `loss_factor` · Σ d² over a batch.
+* `l1`: mean |d|; `mse`: mean d².
 * `bdpn`: `BDPN.loss`, over two sizes whose weights follow `bdpn.half_weight_at(epoch)`.
 * `mucnn`, `ssrnet`: `MUCNN.loss` and `SSRNet.loss`, over several scales and over edges.
 """
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Loss = Literal["l1", "mse", "mse_sum", "bdpn", "mucnn", "ssrnet"]
+Loss = Literal["l1", "mse", "bdpn", "mucnn", "ssrnet"]
 Optimiser = Literal["sgd", "adam", "adamw"]
 
 
@@ -40,7 +40,6 @@ class PublishedRecipe:
     """Keywords of the network's configuration; what is absent keeps its default."""
     loss: Loss
     """Name, see the module's docstring."""
-    loss_factor: float = 1.0
     optimiser: Optimiser
     momentum: float = 0.0
     """Of `sgd`; the Adam family keeps betas of 0.9 and 0.999."""

@@ -57,7 +57,7 @@ class Runtime:
         network = built(config)
         starter = Starter(network.base, config.consistency_noise if config.consistent else None)
         batches = Batches(config, starter, accelerator.process_index, accelerator.num_processes)
-        objective = Objective(network, config.loss, _layers(config, starter))
+        objective = Objective(network, config, _layers(config, starter))
         wrapped, optimiser = accelerator.prepare(objective, _optimiser(config, network))
         return cls(
             config,
@@ -233,6 +233,13 @@ def _layers(config: TrainConfig, starter: Starter) -> dict[int, ConsistencyLayer
 
 def _optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer:
     options = config.optimiser
+    if options.kind == "sgd":
+        return torch.optim.SGD(
+            network.parameters(),
+            lr=options.learning_rate,
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+        )
     kind = torch.optim.AdamW if options.kind == "adamw" else torch.optim.Adam
     return kind(
         network.parameters(),

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from bandweave.methods.nets.table import NETWORKS
-from bandweave.train.loss import LOSSES, Objective, TensorBatch
+from bandweave.train.loss import Objective, TensorBatch
+from bandweave.train.presets import find_preset
 from bandweave.train.published_recipes import PUBLISHED_RECIPES
 
 
@@ -34,19 +35,38 @@ def test_the_length_is_given_once(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED_RECIPES)
-def test_the_trainer_knows_the_loss(name):
-    assert PUBLISHED_RECIPES[name].loss in LOSSES
+def test_it_is_a_preset_of_the_same_name(name):
+    recipe, preset = PUBLISHED_RECIPES[name], find_preset(name)
+    assert preset.loss == (recipe.loss if recipe.loss in ("l1", "mse") else "own")
+    assert (preset.batch, preset.tile) == (recipe.batch, recipe.patch)
+    assert preset.optimiser.learning_rate == recipe.learning_rate
 
 
-@pytest.mark.parametrize("name", ["bdpn", "mucnn", "ssrnet"])
+@pytest.mark.parametrize("name", ["bdpn-wv3", "mucnn-wv3", "ssrnet-cave"])
 def test_a_loss_over_several_results_is_the_networks_own(name):
     torch.manual_seed(1)
-    model = NETWORKS[name].build({"bands": 3, "spatial_bands": 2}, source="The test")
+    config = find_preset(name)
+    architecture = config.network.architecture
+    model = NETWORKS[architecture].build({"bands": 3, "spatial_bands": 2}, source="The test")
     images = torch.rand(1, 2, 8, 12), torch.rand(1, 3, 2, 3)
     gt = torch.rand(1, 3, 8, 12)
-    batch = TensorBatch(*images, start=None, gt=gt, operator=torch.zeros(1, dtype=torch.long))
-    loss = Objective(model, name, {})(batch)
+    index = torch.zeros(1, dtype=torch.long)
+    batch = TensorBatch(*images, start=None, gt=gt, operator=index)
+    loss = Objective(model, config, {})(batch)
     assert loss.item() == pytest.approx(model.loss(*images, None, gt).item())
+
+
+def test_the_weights_of_bdpns_sizes_follow_the_epoch():
+    torch.manual_seed(1)
+    model = NETWORKS["bdpn"].build({"bands": 3}, source="The test")
+    images = torch.rand(1, 1, 8, 12), torch.rand(1, 3, 2, 3)
+    gt = torch.rand(1, 3, 8, 12)
+    index = torch.zeros(1, dtype=torch.long)
+    objective = Objective(model, find_preset("bdpn-wv3"), {})
+    for epoch, weight in ((1, 1.0), (50, 0.5), (1000, 0.0)):
+        batch = TensorBatch(*images, start=None, gt=gt, operator=index, epoch=epoch)
+        expected = model.loss(*images, None, gt, half_weight=weight)
+        assert objective(batch).item() == pytest.approx(expected.item())
 
 
 def test_the_learning_rate_of_pnn_follows_its_rule():

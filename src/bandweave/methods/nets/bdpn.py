@@ -20,7 +20,7 @@ from bandweave.methods.nets.blocks import (
     same_conv,
     start_truncated_normal,
 )
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import EnlargingNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class BdpnConfig(Architecture):
             raise ValueError(f"BDPN enlarges twice by 2, so its ratio is 4, got {self.ratio}.")
 
 
-class BDPN(FusionNetwork):
+class BDPN(EnlargingNetwork):
     """A pyramid down for the PAN's details and a pyramid up for the bands.
 
     * p₁ = f + R₁(f) with f = conv(spatial), and p₂ = q + R₂(q) with q = maxpool 2x2(p₁); R₁ and R₂
@@ -79,19 +79,8 @@ class BDPN(FusionNetwork):
         """Return 1: the slope of an activation that the published class creates and never uses."""
         return 1
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range; H and W are multiples of 4.
-            spectral: `(B, C, H/4, W/4)`, unit range.
-            start: None; the network enlarges the bands itself.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit each other or the stride, or `start` is given.
-        """
-        self.check(spatial, spectral, start)
+    def combine(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+        """Return the result at full size."""
         return self.pyramid(spatial, spectral)[0]
 
     def pyramid(self, spatial: Tensor, spectral: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,6 +127,25 @@ class BDPN(FusionNetwork):
         return half_weight * _charbonnier(half, gt[..., ::2, ::2]) + (
             1 - half_weight
         ) * _charbonnier(fused, gt)
+
+    def loss_at(
+        self,
+        epoch: int,
+        spatial: Tensor,
+        spectral: Tensor,
+        start: Tensor | None,
+        gt: Tensor,
+    ) -> Tensor:
+        """Return `loss` with the weight of the half size that the published training has at `epoch`.
+
+        Args:
+            epoch: Counted from 1.
+            spatial: As for `forward`.
+            spectral: As for `forward`.
+            start: None.
+            gt: `(B, C, H, W)`, unit range.
+        """
+        return self.loss(spatial, spectral, start, gt, half_weight_at(epoch))
 
 
 def half_weight_at(epoch: int) -> float:

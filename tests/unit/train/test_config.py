@@ -1,0 +1,82 @@
+"""Settings: overrides, refusals, schedules, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bandweave.errors import ConfigError
+from bandweave.train.config import Cosine, StepDecay, load_config, with_overrides
+from bandweave.train.presets import PRESETS, find_preset
+from bandweave.train.schedule import learning_rate
+from training import small_config
+
+
+def test_overrides_reach_inner_values(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    changed = with_overrides(
+        config,
+        [
+            "steps=3",
+            "optimiser.learning_rate=0.5",
+            "data.training.0.full_scale=1023",
+            "network.config.width=8",
+            "name=other",
+        ],
+    )
+    assert (changed.steps, changed.optimiser.learning_rate, changed.name) == (3, 0.5, "other")
+    assert changed.data.training[0].full_scale == 1023
+    assert changed.network.config["width"] == 8
+    assert changed.digest != config.digest
+    assert with_overrides(config, []) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("steps", "key=value"),
+        ("stepz=3", "stepz"),
+        ("optimiser.momentum=1", "momentum"),
+        ("steps=0", "steps"),
+        ("loss=huber", "loss"),
+        ("consistent=true", "consistent"),
+        ("network.start=base", "base"),
+    ],
+)
+def test_wrong_overrides_are_one_sentence(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        with_overrides(small_config(tmp_path), [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_says_the_same_as_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('name = "x"\nsteps = "many"\n')
+    with pytest.raises(ConfigError, match=r"run\.toml"):
+        load_config(path)
+    path.write_text("name = ")
+    with pytest.raises(ConfigError, match="no TOML"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="could not be read"):
+        load_config(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid_and_named_as_listed(name: str) -> None:
+    config = find_preset(name)
+    assert config.name == name
+    assert config.about
+
+
+def test_schedules() -> None:
+    cosine = Cosine(warm_up=10, final=0.1)
+    rates = [learning_rate(cosine, 2.0, step, 110) for step in range(110)]
+    assert rates[0] == pytest.approx(0.2)
+    assert rates[9] == rates[10] == pytest.approx(2.0)
+    assert rates[60] == pytest.approx(2.0 * 0.55)
+    assert rates[-1] == pytest.approx(0.2, abs=1e-3)
+    # The released U2Net: halved every 100 epochs of 562 steps.
+    decay = StepDecay(every=56_200)
+    assert learning_rate(decay, 1e-3, 56_199, 200_000) == 1e-3
+    assert learning_rate(decay, 1e-3, 199_999, 200_000) == 1e-3 / 8

@@ -1,0 +1,273 @@
+"""The loop: exact resuming, one step against an oracle, what stops it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bandweave.errors import ConfigError, DivergenceError, FusionError, OutputError
+from bandweave.methods.nets.checkpoint import load_weights
+from bandweave.train.config import TrainConfig
+from bandweave.train.loop import TrainReport, train
+from bandweave.train.run_dir import RunDir
+from bandweave.train.runtime import built
+from training import small_config, write_patches
+
+
+def run(config: TrainConfig, out: Path) -> tuple[TrainReport, list[str]]:
+    told: list[str] = []
+    return train(config, out, told.append), told
+
+
+def final_bits(out: Path) -> dict[str, bytes]:
+    tensors = load_file(out / "last.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+def losses(out: Path) -> list[tuple[int, float]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"]) for line in lines if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_patches(folder / "train.h5")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "undisturbed"
+    train(small_config(data), out, lambda _: None)
+    return out
+
+
+def test_a_run_writes_weights_that_load_with_their_card(undisturbed: Path) -> None:
+    weights = load_weights(undisturbed / "last.safetensors")
+    assert weights.card.band_names == ("blue", "green", "red", "nir")
+    assert weights.card.tile == 32
+    assert [step for step, _ in losses(undisturbed)] == list(range(1, 9))
+    assert not list(undisturbed.glob("*.partial"))
+
+
+@pytest.mark.parametrize("first", [1, 3, 6])
+def test_interrupted_by_ctrl_c_it_ends_with_the_same_bits(
+    data: Path, undisturbed: Path, tmp_path: Path, first: int
+) -> None:
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        if text.startswith(f"Step {first} "):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    report = train(small_config(data), tmp_path / "run", tell)
+    # The stop takes effect at the end of the step after the one reported.
+    assert (report.step, report.is_finished) == (first + 1, False)
+    report, told = run(small_config(data), tmp_path / "run")
+    assert report.is_finished
+    assert told[0] == f"Going on at step {first + 1} of 8."
+    assert final_bits(tmp_path / "run") == final_bits(undisturbed)
+    assert losses(tmp_path / "run") == losses(undisturbed)
+
+
+KILLED_RUN = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from training import small_config
+from bandweave.train import run_dir, runtime
+from bandweave.train.loop import train
+point, data, out = sys.argv[1:]
+if point == "within a checkpoint":
+    real = runtime.save_file
+    def hang(*arguments):
+        if Path(arguments[1]).parent.name.startswith("checkpoint-00000006"):
+            print("now", flush=True)
+            time.sleep(600)
+        real(*arguments)
+    runtime.save_file = hang
+elif point == "before it gets its name":
+    real_complete = run_dir.RunDir.complete
+    def hang_complete(self, folder, progress):
+        if progress.step == 6:
+            print("now", flush=True)
+            time.sleep(600)
+        real_complete(self, folder, progress)
+    run_dir.RunDir.complete = hang_complete
+def tell(text):
+    if point == "between checkpoints" and text.startswith("Step 5 "):
+        print("now", flush=True)
+        time.sleep(600)
+train(small_config(Path(data)), Path(out), tell)
+"""
+
+
+@pytest.mark.multiprocess
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point", ["between checkpoints", "within a checkpoint", "before it gets its name"]
+)
+def test_killed_it_ends_with_the_same_bits(
+    data: Path, undisturbed: Path, tmp_path: Path, point: str
+) -> None:
+    script = KILLED_RUN.format(tests=str(Path(__file__).parents[2]))
+    out = tmp_path / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, point, str(data), str(out)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"now\n"
+        process.kill()
+    latest = RunDir(out).latest()
+    assert latest is not None
+    assert latest[1].step == 4
+    run(small_config(data), out)
+    assert final_bits(out) == final_bits(undisturbed)
+    assert losses(out) == losses(undisturbed)
+
+
+@pytest.mark.multiprocess
+@pytest.mark.slow
+def test_two_processes_give_the_same_losses(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    script = tmp_path / "go.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from training import small_config\nfrom bandweave.train.loop import train\n"
+        f"train(small_config(Path({str(data)!r})), Path({str(tmp_path / 'run')!r}), print)\n"
+    )
+    command = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, *command, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    ours, alone = np.array(losses(tmp_path / "run")), np.array(losses(undisturbed))
+    assert np.allclose(ours, alone, rtol=2e-5)
+
+
+def test_one_step_equals_an_oracle_in_float64(data: Path, tmp_path: Path) -> None:
+    """Loss, gradient, clipping and AdamW written out, on the batch that the run drew."""
+    config = small_config(data, steps=1, ema=None, loss="l1")
+    run(config, tmp_path / "run")
+    torch.manual_seed(config.seed)
+    network = built(config).double()
+    order = np.random.default_rng([config.seed, 2, 0]).permutation(12)[:4]
+    with h5py.File(data / "train.h5") as file:
+        images = {key: torch.from_numpy(file[key][()][order]).double() / 2047 for key in file}
+    loss = (network(images["pan"], images["ms"]) - images["gt"]).abs().mean()
+    loss.backward()
+    assert losses(tmp_path / "run")[0][1] == pytest.approx(loss.item(), rel=1e-5)
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in network.parameters()))
+    shrink = min(1.0, 1.0 / (norm.item() + 1e-6))
+    trained = load_file(tmp_path / "run" / "last.safetensors")
+    for name, parameter in network.named_parameters():
+        gradient = parameter.grad * shrink
+        # The first step of Adam: both running means are corrected to the gradient itself.
+        step = 1e-3 * gradient / (gradient.abs() + 1e-8)
+        expected = parameter.detach() - step
+        # Where a gradient is as small as its float32 rounding, its sign decides a whole step.
+        clear = gradient.abs() > 1e-7
+        assert torch.allclose(trained[name].double()[clear], expected[clear], atol=2e-5), name
+
+
+def test_accumulated_parts_make_the_same_step(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run(small_config(data, accumulate=3), tmp_path / "run")
+    ours, whole = np.array(losses(tmp_path / "run")), np.array(losses(undisturbed))
+    assert np.allclose(ours, whole, rtol=1e-4)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_batch(data: Path, tmp_path: Path) -> None:
+    config = small_config(data, optimiser={"learning_rate": 1e30}, checkpoint_every=1, ema=None)
+    with pytest.raises(DivergenceError, match=r"step \d+, on these tiles: train\.h5, patch"):
+        run(config, tmp_path / "run")
+    latest = RunDir(tmp_path / "run").latest()
+    assert latest is not None
+    kept = load_file(latest[0] / "model.safetensors")
+    assert latest[1].step >= 1
+    assert kept
+
+
+def test_another_run_or_changed_data_are_refused(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_patches(folder / "train.h5", count=6)
+    config = small_config(folder, steps=2)
+    run(config, tmp_path / "run")
+    with pytest.raises(ConfigError, match="batch was 4 there and is 2 now"):
+        run(small_config(folder, steps=2, batch=2), tmp_path / "run")
+    write_patches(folder / "train.h5", count=7)
+    with pytest.raises(ConfigError, match=r"train\.h5"):
+        run(config, tmp_path / "run")
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bandweave.train import runtime
+
+    real = runtime.save_file
+
+    def full(tensors: object, path: Path) -> None:
+        if path.parent.name.startswith("checkpoint-00000004"):
+            raise OSError(28, "No space left on device")
+        real(tensors, path)
+
+    monkeypatch.setattr(runtime, "save_file", full)
+    with pytest.raises(OutputError, match=r"No space left on device; the last one is kept"):
+        run(small_config(data), tmp_path / "run")
+    latest = RunDir(tmp_path / "run").latest()
+    assert latest is not None
+    assert latest[1].step == 2
+
+
+def test_truncated_and_foreign_data_are_one_sentence(data: Path, tmp_path: Path) -> None:
+    whole = (data / "train.h5").read_bytes()
+    (tmp_path / "train.h5").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FusionError, match=r"train\.h5"):
+        run(small_config(tmp_path), tmp_path / "a")
+    write_patches(tmp_path / "train.h5", bands=3)
+    with pytest.raises(FusionError, match="4 spectral bands"):
+        run(small_config(tmp_path), tmp_path / "b")
+    with pytest.raises(FusionError, match="does not exist"):
+        run(small_config(tmp_path / "nowhere"), tmp_path / "c")
+
+
+@pytest.mark.slow
+def test_it_learns_one_batch_by_heart(tmp_path: Path) -> None:
+    """Overfitting one batch reaches 60 dB: every part of the network can be trained."""
+    write_patches(tmp_path / "train.h5", count=1, tile=16)
+    config = small_config(
+        tmp_path,
+        tile=16,
+        batch=1,
+        steps=1200,
+        log_every=300,
+        checkpoint_every=1200,
+        ema=None,
+        loss="mse",
+        network={"config": {"bands": 4, "width": 16, "head_width": 8}},
+        optimiser={"learning_rate": 4e-3},
+        schedule={"kind": "cosine", "warm_up": 50},
+    )
+    run(config, tmp_path / "run")
+    mean_square = losses(tmp_path / "run")[-1][1]
+    assert mean_square < 1e-6, f"{-10 * np.log10(mean_square):.1f} dB"
