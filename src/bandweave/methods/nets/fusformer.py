@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import Residual, same_conv
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import EnlargingNetwork
 
 # Attentions per layer: the decoder has two in a row, without any between encoder and decoder.
 _ENCODER, _DECODER = 1, 2
@@ -50,7 +50,7 @@ class FusformerConfig(Architecture):
             raise ValueError(f"{self.heads} heads do not divide the width {self.width}.")
 
 
-class Fusformer(FusionNetwork):
+class Fusformer(EnlargingNetwork):
     """Tokens are the pixels of the stacked images; two encoder and two decoder layers refine them.
 
     Attention spans the whole input, so a pixel's result belongs to the tile it was computed in:
@@ -79,19 +79,8 @@ class Fusformer(FusionNetwork):
         """Return the size of two tables of positions, one vector for each pixel of a 64² patch."""
         return 2 * 64 * 64 * self.config.width
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, clamped as configured.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range; H and W are multiples of the ratio.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range.
-            start: None.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit the ratio.
-        """
-        self.check(spatial, spectral, start)
+    def combine(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+        """Add the detail that the transformer predicts."""
         enlarged = functional.interpolate(
             spectral, scale_factor=self.config.ratio, mode="bicubic", align_corners=False
         ).clamp(0, 1)

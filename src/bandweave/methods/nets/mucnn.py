@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import learned_upsampling, same_conv, start_truncated_normal
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import EnlargingNetwork
 
 # Standard deviation of a standard normal law cut at two: the start has fan-in · variance = 1.
 _CUT_DEVIATION = 0.8796256610
@@ -54,7 +54,7 @@ class Pyramid(NamedTuple):
     """`(B, C, H/4, W/4)`."""
 
 
-class MUCNN(FusionNetwork):
+class MUCNN(EnlargingNetwork):
     """Encode at full, half and quarter size, decode back, with a 1x1 convolution per scale on top.
 
     With n = C + c the encoder has 4n, 16n and 17n channels. Nothing is added to the result, and
@@ -89,19 +89,8 @@ class MUCNN(FusionNetwork):
         self.head_half = nn.Conv2d(half_width, bands, 1)
         self.head_full = nn.Conv2d(full_width, bands, 1)
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range; H and W are multiples of 4.
-            spectral: `(B, C, H/4, W/4)`, unit range.
-            start: None.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit the ratio.
-        """
-        self.check(spatial, spectral, start)
+    def combine(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+        """Return the result at full size."""
         return self.pyramid(spatial, spectral).full
 
     def pyramid(self, spatial: Tensor, spectral: Tensor) -> Pyramid:

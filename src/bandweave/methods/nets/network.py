@@ -125,3 +125,29 @@ class RefiningNetwork(FusionNetwork):
     def refine(self, spatial: Tensor, spectral: Tensor, start: Tensor) -> Tensor:
         """Return what `forward` returns, of its arguments."""
         raise NotImplementedError
+
+
+class EnlargingNetwork(FusionNetwork):
+    """A network that brings the bands to the fine grid itself.
+
+    Subclasses define `combine`, which is only called with inputs that fit.
+    """
+
+    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
+        """Return the fused images `(B, C, H, W)`, unit range, clamped only where the paper does.
+
+        Args:
+            spatial: `(B, c, H, W)`, unit range; H and W are multiples of the network's stride.
+            spectral: `(B, C, H/ratio, W/ratio)`, unit range.
+            start: None.
+
+        Raises:
+            BandCountError: The band counts are not those of the configuration.
+            ShapeError: The sizes do not fit each other or the stride, or `start` is given.
+        """
+        self.check(spatial, spectral, start)
+        return self.combine(spatial, spectral)
+
+    def combine(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+        """Return what `forward` returns, of its arguments."""
+        raise NotImplementedError

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import Residual, bilinear_radius, enlarge_bilinear
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import EnlargingNetwork
 
 # Two convolutions of stride 2.
 _HALVINGS = 4
@@ -33,7 +33,7 @@ class RestfnetConfig(Architecture):
     """Channels of each encoder at full size; deeper layers have 2, 4 and 8 times as many."""
 
 
-class ResTFNet(FusionNetwork):
+class ResTFNet(EnlargingNetwork):
     """Join the features at half size, go down to a quarter and back to the fine grid.
 
     The spectral image is interpolated bilinearly, and nothing is added to the last layer's result.
@@ -62,19 +62,8 @@ class ResTFNet(FusionNetwork):
         self.restore_full = Residual(*_conv_prelu(2 * n, 2 * n), *_conv_prelu(2 * n, 2 * n))
         self.head = nn.Sequential(*_conv_prelu(2 * n, config.bands))
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not clamped.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range; H and W are multiples of 4 and of the ratio.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range.
-            start: None.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit the ratio or the network's stride.
-        """
-        self.check(spatial, spectral, start)
+    def combine(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+        """Encode both images, join them at half size, and decode."""
         spatial_skip, spatial_half = self.spatial_encoder(spatial)
         spectral_skip, spectral_half = self.spectral_encoder(
             enlarge_bilinear(spectral, self.config.ratio)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
 from bandweave.methods.nets.blocks import bilinear_radius, enlarge_bilinear, same_conv
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import EnlargingNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class Stages(NamedTuple):
     """After the spectral reconstruction, the third: the result."""
 
 
-class SSRNet(FusionNetwork):
+class SSRNet(EnlargingNetwork):
     """x ← ReLU(conv(joined)), x ← x + ReLU(conv(x)), x ← x + ReLU(conv(x)), all 3x3.
 
     The spectral image is interpolated bilinearly. The result is not negative. Both images are in
@@ -84,19 +84,8 @@ class SSRNet(FusionNetwork):
         """Return 1: the released class holds a number that nothing uses."""
         return 1
 
-    def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
-        """Return the fused images `(B, C, H, W)`, unit range, not negative.
-
-        Args:
-            spatial: `(B, c, H, W)`, unit range; H and W are multiples of the ratio.
-            spectral: `(B, C, H/ratio, W/ratio)`, unit range.
-            start: None.
-
-        Raises:
-            BandCountError: The band counts are not those of the configuration.
-            ShapeError: The sizes do not fit the ratio.
-        """
-        self.check(spatial, spectral, start)
+    def combine(self, spatial: Tensor, spectral: Tensor) -> Tensor:
+        """Return the result of the last stage."""
         return self.stages(spatial, spectral).fused
 
     def stages(self, spatial: Tensor, spectral: Tensor) -> Stages:
