@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bandweave.train.config import PatchSource, TrainConfig
+from bandweave.train.config import PatchSource, Source, TrainConfig
 from bandweave.train.loss import TensorBatch
 from bandweave.train.patches import PatchPool
 from bandweave.train.scene import Sample, TrainingScene
@@ -47,6 +47,21 @@ class ScenePool:
     symmetries: bool
     _held: dict[tuple[int, int], tuple[int, TrainingScene]] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, makers: list[SceneMaker], config: TrainConfig, starter: Starter) -> ScenePool:
+        """Draw as a configuration says."""
+        # The consistency layer has to know every sensor model before the first step.
+        starter.operator(makers[0].make(np.random.default_rng(config.seed)).pair)
+        data = config.data
+        return cls(
+            makers,
+            starter,
+            config.seed,
+            data.augmentation.versions,
+            data.augmentation.refresh,
+            data.symmetries,
+        )
+
     def draw(self, number: int, step: int, generator: np.random.Generator, tile: int) -> Sample:
         """Cut a tile out of a scene, large scenes more often."""
         del number
@@ -71,42 +86,48 @@ class ScenePool:
         return held[1]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What a run draws from."""
+
+    pools: tuple[Pool, ...]
+    shares: tuple[float, ...]
+    """Part of the samples drawn from each pool; they sum to 1."""
+
+    @classmethod
+    def of(cls, config: TrainConfig, starter: Starter) -> Material:
+        """Open the sources of a configuration.
+
+        Raises:
+            FusionError: A file is missing or unreadable, or does not fit what its source says.
+        """
+        weights = np.array([source.weight for source in config.data.training])
+        pools = tuple(_opened(source, config, starter) for source in config.data.training)
+        return cls(pools, tuple(float(share) for share in weights / weights.sum()))
+
+
+def _opened(source: Source, config: TrainConfig, starter: Starter) -> Pool:
+    if isinstance(source, PatchSource):
+        return PatchPool.open(source, config.data, starter, config.seed)
+    return ScenePool.of(scene_makers(source, config.data), config, starter)
+
+
 class Batches:
     """The batches of one process, made in a thread while the last one is computed on."""
 
     def __init__(
-        self, config: TrainConfig, starter: Starter, rank: int = 0, count: int = 1
+        self, config: TrainConfig, material: Material, rank: int = 0, count: int = 1
     ) -> None:
-        """Open the sources.
+        """Settle which part is drawn here.
 
         Args:
             config: The run.
-            starter: Makes scenes of simulated pairs.
+            material: What is drawn from.
             rank: Number of this process.
             count: Number of processes; each draws its part of every batch.
         """
-        self._config, self._rank, self._count = config, rank, count
-        data = config.data
-        self._pools: list[Pool] = []
-        for source in data.training:
-            if isinstance(source, PatchSource):
-                self._pools.append(PatchPool.open(source, data, starter, config.seed))
-            else:
-                makers = scene_makers(source, data)
-                # The consistency layer has to know every sensor model before the first step.
-                starter.operator(makers[0].make(np.random.default_rng(config.seed)).pair)
-                self._pools.append(
-                    ScenePool(
-                        makers,
-                        starter,
-                        config.seed,
-                        data.augmentation.versions,
-                        data.augmentation.refresh,
-                        data.symmetries,
-                    )
-                )
-        weights = np.array([source.weight for source in data.training])
-        self._shares = weights / weights.sum()
+        self._config, self._material = config, material
+        self._rank, self._count = rank, count
 
     def since(self, step: int) -> Iterator[tuple[TensorBatch, tuple[str, ...]]]:
         """Yield this process's part of each batch from a step on, with where its tiles lie."""
@@ -129,7 +150,8 @@ class Batches:
 
     def _sample(self, step: int, k: int, tile: int, batch: int) -> Sample:
         generator = np.random.default_rng([self._config.seed, 0, step, k])
-        pool = self._pools[int(generator.choice(len(self._pools), p=self._shares))]
+        pools = self._material.pools
+        pool = pools[int(generator.choice(len(pools), p=self._material.shares))]
         return pool.draw(step * batch + k, step, generator, tile)
 
 

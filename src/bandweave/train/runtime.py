@@ -21,7 +21,7 @@ from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import find_network, settings_of
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.zoo import load_named
-from bandweave.train.batches import Batches, tile_and_batch
+from bandweave.train.batches import Batches, Material, tile_and_batch
 from bandweave.train.config import TrainConfig
 from bandweave.train.layer import ConsistencyLayer
 from bandweave.train.loss import Average, Objective, TensorBatch
@@ -56,7 +56,8 @@ class Runtime:
         torch.manual_seed(config.seed)
         network = built(config)
         starter = Starter(network.base, config.consistency_noise if config.consistent else None)
-        batches = Batches(config, starter, accelerator.process_index, accelerator.num_processes)
+        material = Material.of(config, starter)
+        batches = Batches(config, material, accelerator.process_index, accelerator.num_processes)
         objective = Objective(network, config, _layers(config, starter))
         wrapped, optimiser = accelerator.prepare(objective, _optimiser(config, network))
         return cls(
