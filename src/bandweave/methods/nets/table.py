@@ -73,7 +73,7 @@ class NetworkEntry:
             where = ".".join(str(part) for part in first["loc"])
             raise CheckpointMismatchError(
                 f"{source} gives {self.name} impossible settings: "
-                f"{where + ': ' if where else ''}{first['msg']}."
+                f"{where + ': ' if where else ''}{first['msg'].removesuffix('.')}."
             ) from error
         return config
 

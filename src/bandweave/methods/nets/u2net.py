@@ -59,6 +59,8 @@ class U2Net(FusionNetwork):
     @property
     def unused_as_published(self) -> int:
         """Return the parameters that the published class holds besides these and never uses."""
+        if self.config.base is not None or self.config.variant is not Variant.FULL:
+            return 0  # the released program knows neither
         return published_parameter_count(self.config) - parameter_count(self.config)
 
     def forward(self, spatial: Tensor, spectral: Tensor, start: Tensor | None = None) -> Tensor:
