@@ -136,7 +136,7 @@ class BDPN(EnlargingNetwork):
         start: Tensor | None,
         gt: Tensor,
     ) -> Tensor:
-        """Return `loss` with the weight of the half size that the published training has at `epoch`.
+        """Return `loss` with the weight of the half size that the publication has at `epoch`.
 
         Args:
             epoch: Counted from 1.
