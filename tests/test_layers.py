@@ -40,6 +40,7 @@ ALLOWED: dict[str, set[str]] = {
         "report",
         "export",
     },
+    "accessor": VALUES | {"mosaic"},
     "__main__": {"cli"},
 }
 # The package's own front door names what it offers and looks it up late.

@@ -1,10 +1,10 @@
-"""`bandweave.fuse`: from files or arrays to a fused file or array."""
+"""`bandweave.fuse`: from files, products or arrays to a fused file or array."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from bandweave.datasets.files import PAIR_SUFFIXES, is_pair_file
 from bandweave.errors import ConfigError, ShapeError
 from bandweave.mosaic.bundles import fuse_bundle
 from bandweave.mosaic.containers import fuse_container
+from bandweave.mosaic.dataarrays import fuse_dataarrays, is_dataarray
 from bandweave.mosaic.georeferenced import fuse_rasters
 from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.job import FuseReport, Tell
@@ -24,7 +25,16 @@ from bandweave.products.survey import describe_pair, find_bundle, is_product
 from bandweave.radiometry import to_storage
 from bandweave.sensors import find_sensor
 
+if TYPE_CHECKING:
+    from xarray import DataArray
+
 FilePath = str | os.PathLike[str]
+
+
+@overload
+def fuse(
+    spatial: DataArray, spectral: DataArray, out: None = None, **options: Any
+) -> DataArray: ...
 
 
 @overload
@@ -40,21 +50,22 @@ def fuse(
 
 
 def fuse(
-    spatial: FilePath | NDArray[Any],
-    spectral: FilePath | NDArray[Any] | None = None,
+    spatial: FilePath | NDArray[Any] | DataArray,
+    spectral: FilePath | NDArray[Any] | DataArray | None = None,
     out: FilePath | None = None,
     *,
     dry_run: bool = False,
     tell: Tell | None = None,
     **options: Any,
-) -> FuseReport | NDArray[Any]:
+) -> FuseReport | NDArray[Any] | DataArray:
     """Fuse a sharp image of few bands with a coarse image of many.
 
     Args:
         spatial: PAN, RGB or MSI: a file that rasterio opens, or an array `(H, W)` or `(c, H, W)`.
             A `.mat` pair, a `.h5` set, or the folder or metadata file of a product holds both
-            images and stands alone.
-        spectral: MS or HS: a file, or an array `(C, h, w)` with H = ratio · h.
+            images and stands alone. An xarray DataArray `(y, x)` or `(band, y, x)` is placed by
+            its coordinates.
+        spectral: MS or HS: a file, an array `(C, h, w)` with H = ratio · h, or a DataArray.
         out: File to write; for a `.h5` set the folder of the results. None for arrays.
         dry_run: Decide and estimate everything, write nothing.
         tell: Receives each decision as one sentence; also turns the progress on stderr on.
@@ -63,7 +74,8 @@ def fuse(
             from their shapes: corner-registered, (ratio − 1) / 2.
 
     Returns:
-        For files the report; for arrays `hrms` `(C, H, W)` in the type of `spectral`.
+        For files the report; for arrays `hrms` `(C, H, W)` in the type of `spectral`; for
+        DataArrays one with the coordinates of `spatial` and the attributes of `spectral`.
 
     Raises:
         FusionError: One sentence: what was required, what was found, what to do.
@@ -75,6 +87,10 @@ def fuse(
         (3, 32, 32)
     """
     config = FuseConfig.checked(**options)
+    if is_dataarray(spatial) or is_dataarray(spectral):
+        if not (is_dataarray(spatial) and is_dataarray(spectral)) or out is not None:
+            raise ConfigError("DataArrays are fused to one: give two of them and no output file.")
+        return fuse_dataarrays(spatial, spectral, config, tell)
     if isinstance(spatial, np.ndarray):
         if not isinstance(spectral, np.ndarray) or out is not None:
             raise ConfigError("Arrays are fused to an array: give two arrays and no output file.")

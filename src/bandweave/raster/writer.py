@@ -95,7 +95,7 @@ class SceneWriter:
         """Append rows.
 
         Args:
-            rows: `(C, n, W)`, physical values.
+            rows: `(C, n, W)`, physical values, or what `stored` made of them.
             valid: `(n, W)`, False where nothing is known; None where all pixels are valid.
 
         Raises:
@@ -114,6 +114,10 @@ class SceneWriter:
             part = slice(start, start + taken)
             self._hold(rows[:, part], None if valid is None else valid[part])
             start += taken
+
+    def stored(self, pixels: Image) -> Any:
+        """Return physical values in the type of the file, rounded and clipped."""
+        return to_storage(pixels, self._layout.dtype, largest=self._layout.largest)
 
     @property
     def next_row(self) -> int:
@@ -150,9 +154,9 @@ class SceneWriter:
 
     def _hold(self, rows: Image, valid: Mask | None) -> None:
         """Put rows behind those held, and write them all where they fill the buffer."""
-        stored = to_storage(rows, self._layout.dtype, largest=self._layout.largest)
+        stored = self.stored(rows) if rows.dtype.kind == "f" else rows
         place = slice(self._held, self._held + rows.shape[1])
-        self._pixels[:, place] = _with_nodata(stored, valid, self._layout.nodata)
+        self._pixels[:, place] = with_nodata(stored, valid, self._layout.nodata)
         self._valid[place] = True if valid is None else valid
         self._held += rows.shape[1]
         is_last = self.next_row == self._layout.grid.shape[0]
@@ -222,7 +226,7 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _with_nodata(stored: NDArray[Any], valid: Mask | None, nodata: float | None) -> NDArray[Any]:
+def with_nodata(stored: NDArray[Any], valid: Mask | None, nodata: float | None) -> NDArray[Any]:
     """Mark invalid pixels, and move valid ones off the nodata value."""
     if nodata is not None and not np.isnan(nodata):
         collides = stored == stored.dtype.type(nodata)
