@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage, optimize
 
 from bandweave.degrade.instrument import Instrument
 from bandweave.degrade.psf import (
@@ -62,6 +62,8 @@ class InstrumentEstimate:
     confidence: float
     """1 − score here / score half a pixel away, as amplitudes, in [0, 1]: 1 without noise, 0 where
     the images do not tell one place from another."""
+    noise: float
+    """Deviation of the noise in both images as a share of their signal, if they carry alike."""
     samples: int
     """Coarse pixels that were used."""
 
@@ -81,6 +83,7 @@ class InstrumentEstimate:
             "response": self.model.response,
             "predicted_db": self.predicted_db,
             "confidence": self.confidence,
+            "noise": self.noise,
             "samples": self.samples,
         }
 
@@ -117,6 +120,7 @@ def identify_instruments(
         sigma,
         tuple(map(float, found.predicted_db)),
         _confidence(fit, psf, found.score),
+        math.sqrt(found.score / found.residual.size),
         fit.samples,
     )
 
@@ -183,7 +187,7 @@ class _Fit:
         ).T.astype(np.float64)
         if self._response is None:
             sides = self._q.T @ seen
-            weights = np.stack([optimize.nnls(self._r, side)[0] for side in sides.T], axis=1)
+            weights = np.stack([scipy.optimize.nnls(self._r, side)[0] for side in sides.T], axis=1)
         else:
             weights = np.array(self._response).T
         left = seen - self._bands @ weights
@@ -251,7 +255,7 @@ def _refine(fit: _Fit, point: NDArray[np.float64], size: int) -> _Refined:
         spread = gaussian_at(sigma, size, (at[1], at[2]), (first[0], first[1]))
         return fit.mixture(spread).residual.ravel()
 
-    found = optimize.least_squares(
+    found = scipy.optimize.least_squares(
         residual, point, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14, max_nfev=60
     )
     return _Refined(found.x, size, 2 * float(found.cost))
@@ -306,7 +310,7 @@ def _usable(pair: ImagePair) -> Mask:
     whole = np.ones((h, w), dtype=bool)
     if pair.valid is not None:
         whole = np.all(pair.valid.reshape(h, pair.ratio, w, pair.ratio), axis=(1, 3))
-    usable: Mask = ndimage.binary_erosion(whole, np.ones((5, 5), dtype=bool), border_value=0)
+    usable: Mask = scipy.ndimage.binary_erosion(whole, np.ones((5, 5), dtype=bool), border_value=0)
     return usable
 
 

@@ -14,7 +14,7 @@ Where the sharp image is made of the very bands that are sought, z = P x with a 
 P (RGB or MSI beside a hyperspectral image), each pixel is moved to the nearest spectrum that has
 it,
 
-    x = x₀ + Pᵀ (P Pᵀ)⁻¹ (z − P x₀).
+    x = x₀ + Pᵀ (P Pᵀ + λ I)⁻¹ (z − P x₀).
 
 Both steps commute where all bands have one point spread, so that one of each is the nearest image
 that meets both conditions. A PAN is no exact mixture of the bands: it asks for nothing.
@@ -75,7 +75,7 @@ class Consistency:
     """MTF gains at the coarse Nyquist frequency, one per band or one for all, in (0, 1); or the
     point spread of all bands."""
     noise: float = DEFAULT_NOISE
-    """λ, 0 or more: variance of the noise in the spectral image over that of the error in x₀."""
+    """λ, 0 or more: variance of the noise in the images over that of the error in x₀."""
     response: ResponseMatrix | None = None
     """P `(c, C)` where the spatial image is made of the spectral bands, else None."""
 
@@ -102,7 +102,7 @@ class Consistency:
         for _ in range(self._turns):
             hrms = self._seen_as_spectral(hrms, pair)
             if self.response is not None:
-                hrms = seen_as_spatial(hrms, pair, self.response)
+                hrms = seen_as_spatial(hrms, pair, self.response, self.noise)
         return hrms
 
     def _seen_as_spectral(self, hrms: Image, pair: ImagePair) -> Image:
@@ -185,13 +185,16 @@ class Consistency:
         return counted
 
 
-def seen_as_spatial(hrms: Image, pair: ImagePair, response: ResponseMatrix) -> Image:
+def seen_as_spatial(
+    hrms: Image, pair: ImagePair, response: ResponseMatrix, noise: float = 0.0
+) -> Image:
     """Return the image nearest to `hrms` whose bands, mixed by the response, are the spatial image.
 
     Args:
         hrms: `(C, H, W)`, physical values.
         pair: Its spatial image is `(c, H, W)`; invalid pixels are left as they are.
         response: P, `(c, C)`; rows that depend on each other count once.
+        noise: λ, 0 or more.
 
     Raises:
         BandCountError: The response is for other bands.
@@ -205,7 +208,11 @@ def seen_as_spatial(hrms: Image, pair: ImagePair, response: ResponseMatrix) -> I
     missing = pair.spatial - np.tensordot(matrix.astype(hrms.dtype), hrms, axes=1)
     if pair.valid is not None:
         missing = np.where(pair.valid, missing, 0)
-    back: Image = np.tensordot(np.linalg.pinv(matrix).astype(hrms.dtype), missing, axes=1)
+    # λ as rows of their own: the pseudo-inverse then holds for λ = 0 and dependent rows, too.
+    count = len(matrix)
+    widened = np.hstack([matrix, np.sqrt(noise) * np.eye(count)])
+    inverse = np.linalg.pinv(widened)[: matrix.shape[1]]
+    back: Image = np.tensordot(inverse.astype(hrms.dtype), missing, axes=1)
     return hrms + back
 
 

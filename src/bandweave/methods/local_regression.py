@@ -51,8 +51,8 @@ HYPERSPECTRAL_VARIANTS = tuple(
     for adds_residual in (False, True)
 )
 """Their mean is better than each of them where there are several guides."""
-PAN_VARIANTS = (Variant(Box(5), adds_residual=False),)
-"""One guide tells less of each window; a larger one is needed."""
+PAN_VARIANTS = (Variant(Box(5), adds_residual=True),)
+"""One guide explains less of the bands; the residual gives back what it leaves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
     instruments = None
     if needs_instruments(config, source.profile, selection):
         source, instruments = with_instruments(source, config, note)
-    consistency = consistency_of(config, source.profile, selection.card, note)
+    consistency = consistency_of(config, source.profile, selection.card, instruments, note)
     limits = RunLimits(
         config.workers,
         machine_memory() if config.max_memory is None else int(config.max_memory * 2**30),

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bandweave.config import FuseConfig
+from bandweave.degrade.identify import InstrumentEstimate
+from bandweave.degrade.instrument import Blur
 from bandweave.errors import BandCountError
 from bandweave.instruments import PointSpread
 from bandweave.methods.consistency import DEFAULT_NOISE, Consistency, inverse_filters
@@ -14,6 +16,12 @@ from bandweave.methods.nets.card import WeightCard
 from bandweave.pair import PairProfile
 from bandweave.sensors import Band, Sensor
 from bandweave.source import InformedSource, PairSource
+
+# Share of the signal by which a fused image is off, about: what the noise is weighed against
+# (docs/hyperspectral.md).
+_FUSED_ERROR = 0.015
+# Share of the signal below which what was found for noise is the rounding of the files.
+_ROUNDING = 1e-5
 
 
 def with_mtf_gains(source: PairSource, gains: Sequence[float]) -> PairSource:
@@ -48,6 +56,7 @@ def consistency_of(
     config: FuseConfig,
     profile: PairProfile,
     card: WeightCard | None,
+    found: InstrumentEstimate | None,
     note: Callable[[str], None],
 ) -> Consistency | None:
     """Return the consistency step that was asked for, or that the weights were trained with.
@@ -56,6 +65,7 @@ def consistency_of(
         config: Options; gains that were given are those of the profile's sensor already.
         profile: The pair.
         card: The weights, or None for a classical method.
+        found: The instruments where they were found from the pair, or None.
         note: Receives the gains, and what they rest on, as a sentence.
 
     Raises:
@@ -72,7 +82,7 @@ def consistency_of(
     assert sensor is not None
     noise = config.consistency_noise
     if noise is None:
-        noise = DEFAULT_NOISE if not isinstance(blur, PointSpread) else 0.0
+        noise = _usual_noise(blur, found)
         if card is not None and is_trained_so:
             noise = card.consistency_noise
     # Refuses what cannot be inverted before anything is computed.
@@ -86,3 +96,12 @@ def consistency_of(
         for assumption in sensor.assumptions:
             note(f"Assumption: {assumption}.")
     return Consistency(blur, noise, sensor.response)
+
+
+def _usual_noise(blur: Blur, found: InstrumentEstimate | None) -> float:
+    """Return λ where nobody says: exact for a point spread, but for noise that was found."""
+    if not isinstance(blur, PointSpread):
+        return DEFAULT_NOISE
+    if found is None or found.noise < _ROUNDING:
+        return 0.0
+    return (found.noise / _FUSED_ERROR) ** 2
