@@ -95,7 +95,7 @@ def in_words(values: Sequence[float]) -> str:
 
 
 def classical() -> list[str]:
-    return [name for name, entry in METHODS.items() if not entry.is_learned]
+    return [n for n, entry in METHODS.items() if not (entry.is_learned or entry.is_hyperspectral)]
 
 
 def quality(cases: Sequence[Case]) -> None:

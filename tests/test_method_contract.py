@@ -19,7 +19,11 @@ from bandweave.source import ArraySource
 from bandweave.window import Window
 from scenes import smooth_truth
 
-CLASSICAL = [name for name, entry in METHODS.items() if entry.create is not None]
+CLASSICAL = [
+    name
+    for name, entry in METHODS.items()
+    if entry.create is not None and not entry.is_hyperspectral
+]
 # Fitted from the scene's sums, then local.
 LOCAL = [name for name in CLASSICAL if METHODS[name].reach.startswith("local")]
 

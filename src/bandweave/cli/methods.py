@@ -15,7 +15,7 @@ from bandweave.methods.table import METHODS
 def command(as_json: bool) -> None:
     """List the methods with citation, reach, statistics and parity status."""
     rows = [
-        {f.name: getattr(entry, f.name) for f in fields(entry) if f.name != "create"}
+        {f.name: getattr(entry, f.name) for f in fields(entry) if not f.name.startswith("create")}
         for entry in METHODS.values()
     ]
     if as_json:

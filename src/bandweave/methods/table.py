@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +52,9 @@ class MethodEntry:
     """Whether point spread and response of a hyperspectral pair have to be known."""
     create_toolbox: Callable[[], Method] | None = None
     """Constructor of what equals the MATLAB toolbox; None where there is no such mode."""
+    is_hyperspectral: bool = False
+    """Whether it fuses only hyperspectral images with sharp ones that see mixtures of their bands,
+    and needs the point spread of the one and the spectral response of the other."""
 
     @property
     def is_learned(self) -> bool:
@@ -73,6 +78,31 @@ def _learned(name: str, network: NetworkEntry) -> MethodEntry:
         parity=network.parity,
         ratios=network.ratios,
         create=None,
+    )
+
+
+def _model_based(
+    name: str, class_name: str, display: str, citation: str, parity: str
+) -> MethodEntry:
+    """Return the line of a method that inverts the sensor model of a hyperspectral pair."""
+
+    def create() -> Method:
+        # torch is loaded here and not before: other methods start without it.
+        module: Any = import_module(f"bandweave.methods.variational.{name}")
+        method: Method = getattr(module, class_name)()
+        return method
+
+    return MethodEntry(
+        id=name,
+        name=display,
+        family="variational",
+        citation=citation,
+        reach="the whole scene at once",
+        statistics="none",
+        parity=parity,
+        ratios="any whole ratio; point spread, spectral response and full scale needed",
+        create=create,
+        is_hyperspectral=True,
     )
 
 
@@ -266,6 +296,41 @@ METHODS: dict[str, MethodEntry] = {
         ratios="any whole ratio; weights known for six sensors, equal ones otherwise",
         create=Tv,
         create_toolbox=partial(Tv, toolbox=True, precision=np.float64),
+    ),
+    "cstf": _model_based(
+        "cstf",
+        "Cstf",
+        "CSTF",
+        "Li, Dian, Fang and Bioucas-Dias 2018, IEEE TIP 27(8), 4118-4130",
+        "published program: single steps to 1e-9, whole run to 0.05 dB from its start",
+    ),
+    "ltmr": _model_based(
+        "ltmr",
+        "Ltmr",
+        "LTMR",
+        "Dian and Li 2019, IEEE TIP 28(10), 5135-5146",
+        "published program: whole run to 1e-9 with its groups of patches",
+    ),
+    "lttr": _model_based(
+        "lttr",
+        "Lttr",
+        "LTTR",
+        "Dian, Li and Fang 2019, IEEE TNNLS 30(9), 2672-2683",
+        "published program: whole run to 1e-9 with its groups of patches",
+    ),
+    "utv": _model_based(
+        "utv",
+        "Utv",
+        "UTV",
+        "Xu, Huang, Deng, Zhao and Huang 2020, IEEE JSTARS 13, 4381-4398",
+        "published program: single steps to 1e-9 in its own form, which diverges; else repaired",
+    ),
+    "ir_tensr": _model_based(
+        "ir_tensr",
+        "IrTensr",
+        "IR-TenSR",
+        "Xu, Huang, Deng and Yokoya 2022, IEEE TGRS 60",
+        "published program: whole run to 1e-9 with its groups of patches",
     ),
     **{name: _learned(name, network) for name, network in NETWORKS.items()},
 }

@@ -16,7 +16,11 @@ from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
 from scenes import smooth_truth
 
-CLASSICAL = [name for name, entry in METHODS.items() if entry.create is not None]
+CLASSICAL = [
+    name
+    for name, entry in METHODS.items()
+    if entry.create is not None and not entry.is_hyperspectral
+]
 COVERED, REST = (0, 2, 3), (1, 4)
 
 
