@@ -78,7 +78,13 @@ def test_imports_point_along_the_chain(path: Path) -> None:
 
 
 HEAVY_HOMES = {
-    "torch": ("export/", "methods/nets/", "methods/learned.py", "methods/official_tiling.py"),
+    "torch": (
+        "export/",
+        "methods/nets/",
+        "methods/learned.py",
+        "methods/official_tiling.py",
+        "methods/variational/",
+    ),
     "click": ("cli/",),
     "matplotlib": (),
     "accelerate": (),
