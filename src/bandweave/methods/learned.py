@@ -103,6 +103,7 @@ class LearnedMethod:
             return FittedLocalNetwork(
                 full_scale=full_scale,
                 preparation=preparation,
+                margin=_rounded(model.receptive_radius, unit),
                 unit=unit,
                 runner=make_runner(model, self.device, self.threads, gpu_batch=1),
                 reach=Local(context, (side, side)),
@@ -184,6 +185,8 @@ class FittedLocalNetwork:
     full_scale: float
     """Value of the pair that maps to 1.0."""
     preparation: Preparation
+    margin: int
+    """Fine pixels per side that the network sees, a multiple of `unit`."""
     unit: int
     """Rows and columns the network is run on are multiples of this."""
     runner: TileRunner
@@ -192,13 +195,19 @@ class FittedLocalNetwork:
     def fuse(self, pair: ImagePair) -> Image:
         """Return `hrms` `(C, H, W)`, physical values in [0, full_scale], float32.
 
-        The network pads what it is given as its paper does. At a scene's edge that is what a run on
-        the whole scene has; elsewhere the context keeps it away from the pixels that are kept.
+        At a scene's edge the images are mirrored as far as the network sees, since the zeros that
+        most networks add by themselves darken the outermost pixels. A block with its context on
+        all sides needs nothing: what the network makes of its border is cut off.
         """
+        assert self.reach.block is not None
         height, width = pair.shape
-        filled = _filled(self.preparation(pair), (-height % self.unit, -width % self.unit), pair)
-        fused = self.runner(*_batch([filled], self.full_scale))[0]
-        return from_unit(fused[:, :height, :width], self.full_scale)
+        has_context = pair.shape == tuple(side + 2 * self.reach.apron for side in self.reach.block)
+        margin = 0 if has_context else self.margin
+        after = (margin + -height % self.unit, margin + -width % self.unit)
+        tile = _mirrored(self.preparation(pair), margin, after, pair.ratio)
+        fused = self.runner(*_batch([tile], self.full_scale))[0]
+        part = fused[:, margin : margin + height, margin : margin + width]
+        return from_unit(part, self.full_scale)
 
 
 def require_fit(card: WeightCard, profile: PairProfile) -> float:
@@ -260,14 +269,17 @@ def _crop(tile: NetworkTile, window: Window, ratio: int) -> NetworkTile:
     return NetworkTile(tile.spatial[fine], tile.spectral[coarse], start)
 
 
-def _filled(tile: NetworkTile, missing: tuple[int, int], pair: ImagePair) -> NetworkTile:
-    """Reflect rows below and columns to the right, until the network can take the image."""
-    if not any(missing):
+def _mirrored(tile: NetworkTile, before: int, after: tuple[int, int], ratio: int) -> NetworkTile:
+    """Mirror the images by fine pixels above and left, and by others below and right."""
+    if not (before or any(after)):
         return tile
-    fine = [(0, 0), *((0, count) for count in missing)]
-    coarse = [(0, 0), *((0, count // pair.ratio) for count in missing)]
+
+    def mirror(image: Image, scale: int) -> Image:
+        widths = [(0, 0), *((before // scale, count // scale) for count in after)]
+        return np.pad(image, widths, mode="symmetric")
+
     return NetworkTile(
-        np.pad(tile.spatial, fine, mode="symmetric"),
-        np.pad(tile.spectral, coarse, mode="symmetric"),
-        None if tile.start is None else np.pad(tile.start, fine, mode="symmetric"),
+        mirror(tile.spatial, 1),
+        mirror(tile.spectral, ratio),
+        None if tile.start is None else mirror(tile.start, 1),
     )

@@ -252,6 +252,22 @@ class NetworkTester:
         is_fixed = NETWORKS[self.network].has_fixed_tile
         assert (report.inputs["spatial"][2] == str(weights.card.tile)) == is_fixed
 
+    def test_a_flat_scene_stays_flat_to_its_edges(self) -> None:
+        """The zeros that convolutions pad with must not darken the outermost pixels."""
+        if NETWORKS[self.network].has_fixed_tile:
+            pytest.skip("tiles at a scene's edge are filled by the mosaic")
+        weights = self.weights()
+        pair = self.scene(weights)
+        flat = pair.replace(
+            spatial=np.full_like(pair.spatial, 400), spectral=np.full_like(pair.spectral, 500)
+        )
+        fused = _run(self._fitted(weights, flat), flat)
+        assert ((fused > 0) & (fused < 1000)).any()
+        # Steps of enlargement may show, but they repeat.
+        unit = _unit(weights.model)
+        assert np.abs(fused[:, unit:] - fused[:, :-unit]).max() <= 1e-5 * 1000
+        assert np.abs(fused[:, :, unit:] - fused[:, :, :-unit]).max() <= 1e-5 * 1000
+
     def _fitted(self, weights: Weights, pair: ImagePair) -> Fitted:
         method = LearnedMethod(weights, device="cpu", pan_sigma=0.6, threads=1)
         return fit_method(method, ArraySource(pair), RunLimits())
