@@ -22,6 +22,7 @@ from bandweave.methods.nets.u2net_config import (
     parameter_count,
     published_parameter_count,
 )
+from fixtures import make_u2net_variants
 from oracles import released_u2net
 from unit.methods.nets.tester import NetworkTester
 
@@ -246,3 +247,29 @@ class _LargestTensor(TorchDispatchMode):
             if isinstance(item, Tensor):
                 self.numel = max(self.numel, item.numel())
         return result
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    return dict(np.load(make_u2net_variants.GOLDEN))
+
+
+class TestStoredOutputs:
+    """A network still is what it was; whether that is right is shown above and by the release."""
+
+    @pytest.mark.parametrize("name", make_u2net_variants.CONFIGURATIONS)
+    def test_every_variant_gives_its_stored_output(self, name, golden):
+        model = make_u2net_variants.build(name).float()
+        with torch.no_grad():
+            fused = model(*(image.float() for image in make_u2net_variants.images(name)))[0]
+        # float32 against float64, through up to twenty layers.
+        largest = np.abs(golden[name]).max()
+        assert np.abs(fused.numpy() - golden[name]).max() <= 2e-5 * largest
+
+    def test_no_two_are_alike(self, golden):
+        names = list(golden)
+        assert names == list(make_u2net_variants.CONFIGURATIONS)
+        for k, one in enumerate(names):
+            for other in names[k + 1 :]:
+                apart = np.abs(golden[one] - golden[other]).max()
+                assert apart > 1e-3 * np.abs(golden[one]).max(), (one, other)
