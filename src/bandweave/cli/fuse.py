@@ -10,70 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bandweave.allocation import keep_freed_blocks
+from bandweave.cli.options import Numbers, key_values, list_of, word_or_numbers
 from bandweave.cli.plugin import PluginCommand
 
 if TYPE_CHECKING:
     from bandweave.mosaic.job import FuseReport
-
-
-class Numbers(click.ParamType[tuple[float, ...]]):
-    """Comma-separated numbers of a fixed count."""
-
-    def __init__(self, names: str, kind: type = float) -> None:
-        self.name = names
-        self._count = names.count(",") + 1
-        self._kind = kind
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """Split and convert, or say what was expected."""
-        try:
-            numbers = tuple(self._kind(part) for part in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != self._count:
-            self.fail(f"expected {self.name}, got {value!r}", param, ctx)
-        return numbers
-
-
-def _word_or_numbers(words: tuple[str, ...], names: str) -> Any:
-    """Return a callback that takes one of some words, or numbers."""
-
-    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-        if value is None or value in words:
-            return value
-        try:
-            numbers = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != names.count(",") + 1:
-            raise click.BadParameter(
-                f"expected {', '.join(words)} or {names}, got {value!r}", ctx, param
-            )
-        return numbers if len(numbers) > 1 else numbers[0]
-
-    return convert
-
-
-def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
-    """Split KEY=VALUE options."""
-    for text in value:
-        if "=" not in text:
-            raise click.BadParameter(f"expected KEY=VALUE, got {text!r}", ctx, param)
-    return dict(text.split("=", 1) for text in value)
-
-
-def _list_of(kind: type, example: str) -> Any:
-    """Return a callback that splits a list of any length."""
-
-    def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
-        try:
-            return None if value is None else tuple(kind(part) for part in value.split(","))
-        except ValueError:
-            raise click.BadParameter(f"expected {example}, got {value!r}", ctx, param) from None
-
-    return convert
 
 
 def _cores() -> int:
@@ -97,14 +39,14 @@ def _cores() -> int:
     "--align",
     metavar="auto|off|DY,DX",
     default="auto",
-    callback=_word_or_numbers(("auto", "off"), "DY,DX"),
+    callback=word_or_numbers(("auto", "off"), "DY,DX"),
     help="Displacement of PAN against MS, in PAN pixels.",
 )
 @click.option(
     "--pan-sharpness",
     metavar="auto|off|SIGMA",
     default="auto",
-    callback=_word_or_numbers(("auto", "off"), "SIGMA"),
+    callback=word_or_numbers(("auto", "off"), "SIGMA"),
     help="Match the PAN to the weights (learned methods).",
 )
 @click.option(
@@ -134,13 +76,13 @@ def _cores() -> int:
 @click.option(
     "--mtf-gain",
     metavar="G,...",
-    callback=_list_of(float, "0.3 or one gain per band"),
+    callback=list_of(float, "0.3 or one gain per band"),
     help="MTF of the MS at its Nyquist frequency; the sensor's if not given.",
 )
 @click.option(
     "--psf",
     metavar="auto|SIGMA",
-    callback=_word_or_numbers(("auto",), "SIGMA"),
+    callback=word_or_numbers(("auto",), "SIGMA"),
     help="Point spread of a hyperspectral image, in sharp pixels; found where it is needed.",
 )
 @click.option(
@@ -152,7 +94,7 @@ def _cores() -> int:
     "--bidx",
     "bands",
     metavar="1,2,...",
-    callback=_list_of(int, "1,2,..."),
+    callback=list_of(int, "1,2,..."),
     help="MS bands to fuse.",
 )
 @click.option(
@@ -161,8 +103,9 @@ def _cores() -> int:
 @click.option("--nodata", type=float, help="Nodata value of both inputs and the output.")
 @click.option("--dtype", help="Type of the output; the MS's if not given.")
 @click.option("--cog", is_flag=True, help="Write a Cloud Optimized GeoTIFF.")
+@click.option("--overviews/--no-overviews", default=True, help="Averaged overviews in the output.")
 @click.option(
-    "--co", "creation_options", multiple=True, metavar="KEY=VALUE", callback=_pairs,
+    "--co", "creation_options", multiple=True, metavar="KEY=VALUE", callback=key_values,
     help="GDAL creation option.",
 )  # fmt: skip
 @click.option("-j", "workers", type=int, default=_cores, show_default="all cores", help="Threads.")
@@ -192,6 +135,7 @@ def command(
     """
     from bandweave.mosaic.fuse import fuse  # noqa: PLC0415  # late, see above
 
+    keep_freed_blocks()
     if len(rest) > 2:
         raise click.UsageError("Give PAN, MS and OUT, or a .mat or .h5 file or product and OUT.")
     spectral = rest[0] if len(rest) == 2 else None

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("bandweave.cli.evaluate", "Score a fused image with or without reference."),
     "simulate": ("bandweave.cli.simulate", "Make reduced-resolution sets from scenes."),
     "train": ("bandweave.cli.train", "Train a network from a preset or a file; resumable."),
+    "adapt": ("bandweave.cli.adapt", "Tune weights to one scene without ground truth."),
     "demo": ("bandweave.cli.demo", "Make a scene, fuse it, score it, show it; offline."),
     "methods": ("bandweave.cli.methods", "List the methods with citation, reach and parity."),
     "weights": ("bandweave.cli.weights", "List, show and convert weight files."),
