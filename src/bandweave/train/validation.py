@@ -86,7 +86,7 @@ def score(hrms: Image, made: ReducedPair) -> dict[str, float]:
         made.gt.astype(np.float64),
         ratio=pair.ratio,
         full_scale=pair.full_scale,
-        protocol="cave" if is_cube else "dlpan-rr",
+        protocol="cave" if is_cube else "dlpan-rr-uncut",
         metrics=METRICS,
     )
     return {metric: scores.values[metric] for metric in METRICS}

@@ -37,7 +37,7 @@ def test_overrides_reach_inner_values(tmp_path: Path) -> None:
     [
         ("steps", "key=value"),
         ("stepz=3", "stepz"),
-        ("optimiser.momentum=1", "momentum"),
+        ("optimiser.nesterov=1", "nesterov"),
         ("steps=0", "steps"),
         ("loss=huber", "loss"),
         ("consistent=true", "consistent"),

@@ -55,4 +55,4 @@ def test_phases_that_no_mirrored_tile_keeps_are_refused(rng: np.random.Generator
     with pytest.raises(ShapeError, match="without symmetries"):
         scene._shifts(Symmetry(mirrors_rows=True))
     with pytest.raises(ShapeError, match="no room"):
-        made_scene((2.0, 2.0), rng).draw(np.random.default_rng(0), 80, symmetries=False)
+        made_scene((2.0, 2.0), rng).draw(np.random.default_rng(0), 96, symmetries=False)
