@@ -75,6 +75,9 @@ class SceneSource(Section):
     """Spectral bands to take, counted from 1."""
     skip: tuple[int, int] = (0, 0)
     """Leading PAN rows and columns left out, which registers a displaced delivery."""
+    phase: float | None = None
+    """Where coarse sample 0 lies in rasters, in fine rows and columns; None for corner-based grids,
+    (ratio - 1) / 2. Files of the toolboxes have ratio / 2."""
     rows: tuple[Fraction, Fraction] = (0.0, 1.0)
     """Part of the scene used, so that regions can be held out by geography."""
     columns: tuple[Fraction, Fraction] = (0.0, 1.0)

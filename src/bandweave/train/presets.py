@@ -11,7 +11,7 @@ from functools import partial
 
 from bandweave.errors import UnknownNameError
 from bandweave.train.config import TrainConfig
-from bandweave.train.own_recipes import u2net_cave
+from bandweave.train.own_recipes import u2net_4band, u2net_cave, u2net_wv
 from bandweave.train.paper_recipes import baseline, u2net_paper
 from bandweave.train.published_recipes import PUBLISHED_RECIPES
 
@@ -30,6 +30,10 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
     },
     **{name: partial(baseline, name) for name in PUBLISHED_RECIPES},
     "u2net-cave": u2net_cave,
+    "u2net-wv": partial(u2net_wv, is_light=False),
+    "u2net-l-wv": partial(u2net_wv, is_light=True),
+    "u2net-4band": partial(u2net_4band, is_light=False),
+    "u2net-l-4band": partial(u2net_4band, is_light=True),
 }
 """Name -> recipe."""
 

@@ -95,7 +95,7 @@ def _synthetic(seed: int, source: SyntheticSource, data: DataConfig) -> SceneMak
         pair, gt = scene.pair, scene.gt
         if source.bands is not None:
             taken = [band - 1 for band in source.bands]
-            pair, gt = pair.replace(spectral=pair.spectral[taken], sensor=None), gt[taken]
+            pair, gt = _with_bands(pair, taken), gt[taken]
         protocol = WaldProtocol(MtfFilter(instrument.mtf_gains or (0.3,)), phase=phase)
         return ReducedPair(pair, gt, protocol.record(pair.profile))
 
@@ -191,10 +191,9 @@ def _read(root: Path, source: SceneSource) -> tuple[ImagePair, bool]:
         min(fine // ratio, coarse)
         for fine, coarse in zip(spatial.shape[1:], spectral.shape[1:], strict=True)
     )
-    # Deliveries lie on corner-based grids.
-    at = ((ratio - 1) / 2, (ratio - 1) / 2)
+    at = (ratio - 1) / 2 if source.phase is None else source.phase
     spatial = spatial[:, : rows * ratio, : columns * ratio]
-    pair = ImagePair(spatial, spectral[:, :rows, :columns], ratio, at, scale, None, sensor)
+    pair = ImagePair(spatial, spectral[:, :rows, :columns], ratio, (at, at), scale, None, sensor)
     return pair, False
 
 
@@ -204,6 +203,14 @@ def _reference_pair(
     height, width = (side // 4 * 4 for side in gt.shape[1:])
     pan, reference = (image[:, :height, :width] for image in (spatial, gt))
     return ImagePair(pan, reference, 1, (0.0, 0.0), scale, None, sensor)
+
+
+def _with_bands(pair: ImagePair, taken: list[int]) -> ImagePair:
+    """Return some of a pair's bands, counted from 0, and what its sensor knows of them."""
+    sensor = pair.sensor
+    if sensor is not None and len(sensor.bands) == len(pair.spectral):
+        sensor = replace(sensor, bands=tuple(sensor.bands[k] for k in taken))
+    return pair.replace(spectral=pair.spectral[taken], sensor=sensor)
 
 
 def _whole(path: Path) -> np.ndarray:
@@ -223,7 +230,7 @@ def _registered(read: tuple[ImagePair, bool], source: SceneSource) -> tuple[Imag
                 f"it has {pair.spectral.shape[0]}."
             )
         taken = [band - 1 for band in source.bands]
-        pair = pair.replace(spectral=pair.spectral[taken])
+        pair = _with_bands(pair, taken)
     # Cut so that both levels of the reduction stay on whole pixels.
     step = 4 * pair.ratio if is_reduced else pair.ratio**2
     height, width = pair.shape
