@@ -1,0 +1,139 @@
+"""Throughput of a training step of U2Net, side by side with the straightforward released loop.
+
+    .venv/bin/python benchmarks/bench_train.py [--batch 4] [--rounds 3]
+
+The rival is the network of `tests/oracles/released_u2net.py`, whose attention forms the explicit
+softmax matrix, with PyTorch's Adam; ours is the objective and the step of `bandweave train`. Both
+take the same batches of 64-pixel tiles (8 bands, S = 32) with the same number of threads, in turn.
+Prints seconds per step, samples per second and the peak memory of each, measured in a process of
+its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import platform
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from bandweave.methods.nets.compat import PUBLISHED_NAMES
+from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.u2net_config import U2NetConfig
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from oracles.released_u2net import u2net as released_u2net
+
+TILE, BANDS = 64, 8
+
+
+def batch_of(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    shapes = ((1, TILE), (BANDS, TILE // 4), (BANDS, TILE))
+    pan, lrms, gt = (torch.rand(size, bands, side, side) for bands, side in shapes)
+    return pan, lrms, gt
+
+
+def our_step(size: int) -> Callable[[], float]:
+    torch.manual_seed(1)
+    network = U2Net(U2NetConfig(bands=BANDS))
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
+    pan, lrms, gt = batch_of(size)
+
+    def step() -> float:
+        loss = (network(pan, lrms) - gt).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+def released_step(size: int) -> Callable[[], float]:
+    torch.manual_seed(1)
+    state = U2Net(U2NetConfig(bands=BANDS)).state_dict()
+    tensors = {theirs: state[ours].requires_grad_() for theirs, ours in PUBLISHED_NAMES.items()}
+    optimiser = torch.optim.Adam(tensors.values(), lr=1e-3)
+    pan, lrms, gt = batch_of(size)
+
+    def step() -> float:
+        loss = (released_u2net(tensors, pan, lrms) - gt).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+STEPS = {"bandweave": our_step, "released": released_step}
+
+
+def first_steps(name: str, size: int, results: multiprocessing.Queue) -> None:
+    """Take two steps in a fresh process; report their losses and the peak memory."""
+    step = STEPS[name](size)
+    losses = [step(), step()]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    results.put((losses, peak))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    peaks, losses = {}, {}
+    for name in STEPS:
+        results = context.Queue()
+        process = context.Process(target=first_steps, args=(name, options.batch, results))
+        process.start()
+        losses[name], peaks[name] = results.get()
+        process.join()
+    # Both are the same network from the same start: their first losses agree.
+    assert abs(losses["bandweave"][1] - losses["released"][1]) < 1e-4, losses
+
+    steps = {name: make(options.batch) for name, make in STEPS.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in STEPS}
+    for _ in range(options.rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            seconds[name].append(time.perf_counter() - start)
+    table = {}
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        table[name] = {
+            "seconds per step": round(median, 3),
+            "spread": [round(min(times), 3), round(max(times), 3)],
+            "samples per second": round(options.batch / median, 2),
+            "peak GiB": round(peaks[name], 2),
+        }
+    released, ours = (table[name] for name in ("released", "bandweave"))
+    print(
+        json.dumps(
+            {
+                "date": time.strftime("%Y-%m-%d"),
+                "processor": platform.processor() or platform.machine(),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "batch": options.batch,
+                **table,
+                "faster": round(released["seconds per step"] / ours["seconds per step"], 2),
+                "less memory": round(released["peak GiB"] / ours["peak GiB"], 2),
+            },
+            indent=1,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
