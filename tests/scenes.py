@@ -87,28 +87,13 @@ def write_weights(path: Path, *, bands: int = 4, seed: int = 0) -> Path:
     """Write a tiny U2Net of random weights."""
     import torch
 
-    from bandweave import __version__
-    from bandweave.methods.nets.card import WeightCard
     from bandweave.methods.nets.checkpoint import save_weights
     from bandweave.methods.nets.u2net import U2Net
     from bandweave.methods.nets.u2net_config import U2NetConfig
+    from cards import untrained_card
 
     torch.manual_seed(seed)
     config = U2NetConfig(bands=bands, width=4, head_width=2)
-    card = WeightCard(
-        name="tiny",
-        config=config,
-        band_names=tuple(f"band {k}" for k in range(bands)),
-        full_scale=2047,
-        tile=64,
-        phase=(1.5, 1.5),
-        sensor="none",
-        pan_degradation="none",
-        spectral_degradation="none",
-        training_data="none",
-        training_terms="none",
-        licence="Apache-2.0",
-        bandweave=__version__,
-    )
+    card = untrained_card(config, name="tiny", full_scale=2047, tile=64)
     save_weights(path, U2Net(config), card)
     return path

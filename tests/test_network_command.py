@@ -11,9 +11,9 @@ import pytest
 import rasterio
 import torch
 
-from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import save_weights
-from bandweave.methods.nets.table import NETWORKS, settings_of
+from bandweave.methods.nets.table import NETWORKS
+from cards import untrained_card
 from commands import refused
 from scenes import write_pair
 
@@ -23,28 +23,15 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
     return write_pair(tmp_path)
 
 
-def write_network(path: Path, network: str, settings: dict[str, Any], **card: Any) -> Path:
+def write_network(path: Path, network: str, settings: dict[str, Any], **facts: Any) -> Path:
     """Write an untrained network of four bands."""
     torch.manual_seed(0)
     required = {"bands": 4, "spatial_bands": 1, "ratio": 4}
     model = NETWORKS[network].build(required | settings, source="The test")
-    facts = {
-        "name": f"tiny {network}",
-        "architecture": network,
-        "config": settings_of(model.config),
-        "band_names": ("blue", "green", "red", "nir"),
-        "full_scale": 2047,
-        "tile": 64,
-        "phase": (1.5, 1.5),
-        "sensor": "none",
-        "pan_degradation": "none",
-        "spectral_degradation": "none",
-        "training_data": "none",
-        "training_terms": "none",
-        "licence": "Apache-2.0",
-        "bandweave": "0.1.0",
-    }
-    save_weights(path, model, WeightCard.model_validate(facts | card))
+    bands = ("blue", "green", "red", "nir")
+    known = {"name": f"tiny {network}", "band_names": bands, "full_scale": 2047, "tile": 64}
+    card = untrained_card(model.config, architecture=network, **(known | facts))
+    save_weights(path, model, card)
     return path
 
 

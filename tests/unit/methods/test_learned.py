@@ -12,13 +12,13 @@ from scipy import ndimage
 from bandweave.errors import BandCountError, GridMismatchError, ScaleError, ShapeError
 from bandweave.methods.base import NetworkTile
 from bandweave.methods.learned import FittedTileNetwork, LearnedMethod
-from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.initialise import start_from_interpolation
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.window import Window
+from cards import untrained_card
 
 PROFILE = PairProfile((64, 96), 1, 3, 4, (2.0, 2.0), full_scale=1023.0)
 
@@ -28,20 +28,8 @@ CONFIG = U2NetConfig(bands=3, width=8, head_width=4)
 @pytest.fixture(scope="module")
 def weights() -> Weights:
     torch.manual_seed(3)
-    card = WeightCard(
-        name="small",
-        config=CONFIG,
-        band_names=("green", "red", "nir"),
-        full_scale=1023,
-        tile=32,
-        phase=(2, 2),
-        sensor="none",
-        pan_degradation="none",
-        spectral_degradation="none",
-        training_data="none",
-        training_terms="any use",
-        licence="Apache-2.0",
-        bandweave="0.1.0",
+    card = untrained_card(
+        CONFIG, name="small", band_names=("green", "red", "nir"), full_scale=1023, phase=(2, 2)
     )
     model = U2Net(CONFIG).eval()
     with torch.no_grad():

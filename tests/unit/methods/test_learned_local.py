@@ -5,7 +5,6 @@ What holds for every network by itself stands in `unit.methods.nets.tester`.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,8 @@ from bandweave.methods import learned
 from bandweave.methods.base import FixedTile, Local
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.learned import FittedLocalNetwork, FittedTileNetwork, LearnedMethod
-from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.network import FusionNetwork
-from bandweave.methods.nets.table import settings_of
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.methods.table import METHODS
 from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
@@ -29,6 +26,7 @@ from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
 from bandweave.window import Window
+from cards import untrained_card
 from scenes import smooth_truth
 
 
@@ -52,22 +50,8 @@ class ReturnsItsStart(FusionNetwork):
 
 
 def weights(model: FusionNetwork, **changes: Any) -> Weights:
-    card = WeightCard(
-        name="small",
-        config=settings_of(model.config),
-        band_names=("green", "red", "nir"),
-        full_scale=1000,
-        tile=32,
-        phase=(1.5, 1.5),
-        sensor="none",
-        pan_degradation="none",
-        spectral_degradation="none",
-        training_data="none",
-        training_terms="any use",
-        licence="Apache-2.0",
-        bandweave="0.1.0",
-    )
-    return Weights(model, card.model_copy(update=changes), "0" * 64)
+    card = untrained_card(model.config, name="small", **changes)
+    return Weights(model, card, "0" * 64)
 
 
 @pytest.fixture
@@ -214,4 +198,4 @@ def pnn_weights() -> Weights:
 
     settings = {"bands": 3, "spatial_bands": 1, "ratio": 4, "width": 8, "narrow_width": 4}
     model = NETWORKS["pnn"].build(settings, source="The test").eval()
-    return replace(weights(model, architecture="pnn"), model=model)
+    return weights(model, architecture="pnn")

@@ -14,25 +14,17 @@ from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import NETWORKS
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
+from cards import untrained_card
 
 
 @pytest.fixture
 def card() -> WeightCard:
-    return WeightCard(
+    return untrained_card(
+        U2NetConfig(bands=3, width=8, head_width=4),
         name="small",
-        config=U2NetConfig(bands=3, width=8, head_width=4),
         band_names=("green", "red", "nir"),
         wavelengths=(550.0, 660.0, 840.0),
         full_scale=1023,
-        tile=32,
-        phase=(1.5, 1.5),
-        sensor="none",
-        pan_degradation="none",
-        spectral_degradation="4 x 4 area mean",
-        training_data="random numbers",
-        training_terms="any use",
-        licence="Apache-2.0",
-        bandweave="0.1.0",
     )
 
 

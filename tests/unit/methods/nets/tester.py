@@ -23,7 +23,6 @@ from bandweave.export.onnx import export_onnx
 from bandweave.methods import learned
 from bandweave.methods.base import Fitted
 from bandweave.methods.learned import LearnedMethod
-from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights, load_weights, save_weights
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import NETWORKS, settings_of
@@ -33,6 +32,7 @@ from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
 from bandweave.pair import ImagePair
 from bandweave.source import ArraySource
 from bandweave.window import Window
+from cards import untrained_card
 from scenes import smooth_truth
 
 
@@ -86,22 +86,7 @@ class NetworkTester:
             while _share_in_range(model(*images)) < 0.25:
                 for parameter in model.parameters():
                     parameter.mul_(0.9)
-        card = WeightCard(
-            name=f"untrained {self.network}",
-            architecture=self.network,
-            config=settings_of(model.config),
-            band_names=tuple(f"band {k}" for k in range(bands)),
-            full_scale=1000,
-            tile=4 * _unit(model),
-            phase=(1.5, 1.5),
-            sensor="none",
-            pan_degradation="none",
-            spectral_degradation="none",
-            training_data="none",
-            training_terms="any use",
-            licence="Apache-2.0",
-            bandweave="0.1.0",
-        )
+        card = untrained_card(model.config, architecture=self.network, tile=4 * _unit(model))
         return Weights(model, card, "0" * 64)
 
     def scene(self, weights: Weights) -> ImagePair:
