@@ -98,6 +98,20 @@ def test_envi_and_geotiff_to_geotiff_with_wavelengths_and_scores(images, tmp_pat
     assert psnr > 30
 
 
+def test_an_envi_cube_with_its_wavelengths(images, tmp_path, run) -> None:
+    _, sharp, coarse = images
+    msi, hsi = write(tmp_path / "msi.tif", sharp, 1.0), write_envi(tmp_path / "hsi.img", coarse)
+    first, second = tmp_path / "out.tif", tmp_path / "out.img"
+    run("fuse", msi, hsi, first, "--method", "exp", "-q")
+    run("fuse", msi, hsi, second, "--method", "exp", "--of", "ENVI", "-q")
+    with rasterio.open(first) as one, rasterio.open(second) as other:
+        assert other.driver == "ENVI"
+        np.testing.assert_array_equal(other.read(), one.read())
+        assert other.transform == one.transform
+    np.testing.assert_allclose(read_hyperspectral(second).wavelengths, WAVELENGTHS, rtol=1e-9)
+    assert {path.name for path in tmp_path.glob("*out*")} == {"out.tif", "out.img", "out.hdr"}
+
+
 def find(value: object, key: str) -> float:
     """Return the first number under a key, however deep."""
     if isinstance(value, dict):

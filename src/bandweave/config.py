@@ -103,6 +103,9 @@ class FuseConfig(RunConfig):
     dtype: str | None = None
     """Type of the output; None for the MS's."""
     cog: bool = False
+    """Write a Cloud Optimized GeoTIFF."""
+    driver: Literal["GTiff", "ENVI"] = "GTiff"
+    """Format of the output; ENVI is plain binary with a header that names the wavelengths."""
     creation_options: dict[str, str] = Field(default_factory=dict)
     """GDAL creation options, KEY to VALUE."""
     workers: int = Field(default_factory=available_cores, ge=1)

@@ -102,6 +102,9 @@ def _cores() -> int:
 )
 @click.option("--nodata", type=float, help="Nodata value of both inputs and the output.")
 @click.option("--dtype", help="Type of the output; the MS's if not given.")
+@click.option(
+    "--of", "driver", type=click.Choice(["GTiff", "ENVI"]), default="GTiff", help="Format."
+)
 @click.option("--cog", is_flag=True, help="Write a Cloud Optimized GeoTIFF.")
 @click.option("--overviews/--no-overviews", default=True, help="Averaged overviews in the output.")
 @click.option(

@@ -53,8 +53,7 @@ class MethodEntry:
     create_toolbox: Callable[[], Method] | None = None
     """Constructor of what equals the MATLAB toolbox; None where there is no such mode."""
     is_hyperspectral: bool = False
-    """Whether it fuses only hyperspectral images with sharp ones that see mixtures of their bands,
-    and needs the point spread of the one and the spectral response of the other."""
+    """Whether it takes only sharp images whose bands are mixtures of the spectral ones."""
 
     @property
     def is_learned(self) -> bool:
@@ -102,6 +101,7 @@ def _model_based(
         parity=parity,
         ratios="any whole ratio; point spread, spectral response and full scale needed",
         create=create,
+        needs_instruments=True,
         is_hyperspectral=True,
     )
 

@@ -20,6 +20,7 @@ from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.resume import RowStore
 from bandweave.products.bundle import Bundle
+from bandweave.raster.envi import copy_as_envi
 from bandweave.raster.layout import output_layout
 from bandweave.raster.reader import RasterPair, open_pair
 from bandweave.raster.writer import SceneWriter
@@ -135,6 +136,11 @@ def fuse_rasters(
 ) -> FuseReport:
     """Fuse two files, of which a delivery's metadata may say more; see `bandweave.fuse`."""
     sources = (pan, ms, *(() if bundle is None else bundle.files))
+    if config.driver == "ENVI" and (config.cog or out.suffix.lower() == ".hdr"):
+        raise ConfigError(
+            "An ENVI output is no Cloud Optimized GeoTIFF, and its name is that of the binary file "
+            "(.img, .dat, .bsq); leave out --cog, and give another suffix than .hdr."
+        )
     _check_output(sources, out, is_replaced=config.overwrite or dry_run)
     scene = RasterScene(pan, ms, config, bundle)
     start = time.perf_counter()
@@ -175,13 +181,15 @@ def _write(
     provenance = _provenance(report, pair)
     if scene.bundle is not None:
         provenance["PRODUCT"] = scene.bundle.name
+    is_envi = config.driver == "ENVI"
+    geotiff = out.with_name(f".{out.name}.tif") if is_envi else out
     with SceneWriter(
-        out,
+        geotiff,
         layout,
         provenance=provenance,
         creation_options=config.creation_options,
         cog=config.cog,
-        overwrite=config.overwrite,
+        overwrite=config.overwrite or is_envi,
     ) as writer:
         store = None
         if isinstance(job.fitted.reach, FixedTile):
@@ -193,6 +201,11 @@ def _write(
         writer.commit()
         if store is not None:
             store.remove()
+    if is_envi:
+        try:
+            copy_as_envi(geotiff, out, overwrite=config.overwrite)
+        finally:
+            geotiff.unlink(missing_ok=True)
     return effect
 
 
