@@ -106,6 +106,8 @@ class FuseConfig(RunConfig):
     """Write a Cloud Optimized GeoTIFF."""
     driver: Literal["GTiff", "ENVI"] = "GTiff"
     """Format of the output; ENVI is plain binary with a header that names the wavelengths."""
+    overviews: bool = True
+    """Add averaged overviews to the output."""
     creation_options: dict[str, str] = Field(default_factory=dict)
     """GDAL creation options, KEY to VALUE."""
     workers: int = Field(default_factory=available_cores, ge=1)

@@ -189,6 +189,7 @@ def _write(
         provenance=provenance,
         creation_options=config.creation_options,
         cog=config.cog,
+        overviews=config.overviews and not is_envi,
         overwrite=config.overwrite or is_envi,
     ) as writer:
         store = None
