@@ -11,14 +11,16 @@ import torch
 
 from bandweave.degrade.instrument import Instrument
 from bandweave.degrade.psf import gaussian_spread
-from bandweave.errors import BandCountError, ScaleError, SensorModelError
+from bandweave.errors import BandCountError, ResourceError, ScaleError, SensorModelError
 from bandweave.instruments import PointSpread, ResponseMatrix
 from bandweave.methods.base import WholeScene
 from bandweave.methods.table import METHODS
 from bandweave.methods.variational.iterations import Iteration
 from bandweave.methods.variational.model_based import ModelBased
+from bandweave.mosaic.runner import ArraySink, RunLimits, run_scene
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
+from bandweave.source import ArraySource
 from scenes import smooth_truth
 
 NAMES = [name for name, entry in METHODS.items() if entry.is_hyperspectral]
@@ -151,6 +153,15 @@ def test_what_does_not_fit_is_said_in_words(name):
         fuse(name, pair.replace(spatial=pair.spatial[:1]), psf)
     with pytest.raises(ScaleError, match="--full-scale"):
         fuse(name, pair.replace(full_scale=None), psf)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scene_beyond_the_memory_is_refused(name):
+    psf = gaussian_spread(0.5, 3, (2, 2))
+    pair = observed(truth((36, 28)), psf, 4)
+    fitted, limits = make(name, psf).fit(pair.profile, None), RunLimits(max_memory=100)
+    with pytest.raises(ResourceError, match="works on the whole scene at once"):
+        run_scene(fitted, ArraySource(pair), ArraySink(), precision=np.float64, limits=limits)
 
 
 @pytest.mark.gpu

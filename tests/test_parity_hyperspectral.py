@@ -11,14 +11,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from bandweave.config import FuseConfig
 from bandweave.methods.variational.cstf import CstfSettings, cstf
 from bandweave.methods.variational.ir_tensr import PAVIA, IrTensrSettings, ir_tensr
 from bandweave.methods.variational.iterations import Monitor
-from bandweave.methods.variational.ltmr import LtmrSettings, ltmr
+from bandweave.methods.variational.ltmr import Ltmr, LtmrSettings, ltmr
 from bandweave.methods.variational.lttr import LttrSettings, lttr
 from bandweave.methods.variational.model_based import Observations
 from bandweave.methods.variational.patches import covering_grid, grid_with_last
 from bandweave.methods.variational.utv import UtvSettings, utv
+from bandweave.mosaic.in_memory import ArrayScene
+from bandweave.mosaic.prepare import prepare_job
+from bandweave.mosaic.runner import ArraySink
 from hisr_golden import (
     CPU,
     Shared,
@@ -119,6 +123,17 @@ def test_repaired_utv(shared):
     dictionaries = [tensor(start[f"D{k}_init"]) for k in (3, 1, 2)]
     utv(seen, dictionaries, UtvSettings(iterations=10), trace)
     np.testing.assert_allclose(trace.errors, stored["rmse_per_iteration"][:10], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_job_finds_the_instruments_by_itself(shared):
+    pair, psf, response, gt = case(shared, "A")
+    config = FuseConfig.checked(method="ltmr", align="off", full_scale=1.0)
+    job, sink = prepare_job(ArrayScene(pair), config), ArraySink()
+    job.run(sink, quiet=True)
+    known = Ltmr(psf=psf, response=response).fit(pair.profile, None).fuse(pair)
+    assert psnr(sink.hrms, gt) == pytest.approx(psnr(known, gt), abs=0.01)
+    assert psnr(known, gt) > 43
 
 
 def replayed(stored: dict[str, np.ndarray], passes: int) -> Iterator[Tensor]:

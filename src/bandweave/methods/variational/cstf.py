@@ -53,7 +53,7 @@ class Cstf(ModelBased):
 
     settings: CstfSettings = field(default_factory=CstfSettings)
     id: ClassVar[str] = "cstf"
-    planes: ClassVar[int] = 8
+    planes: ClassVar[int] = 10
 
     def solve(self, seen: Observations, rng: np.random.Generator, monitor: Monitor) -> Tensor:
         """Find the spectral dictionary by VCA, then iterate."""

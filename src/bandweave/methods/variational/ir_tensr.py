@@ -92,7 +92,7 @@ class IrTensr(ModelBased):
 
     settings: IrTensrSettings = field(default_factory=IrTensrSettings)
     id: ClassVar[str] = "ir_tensr"
-    planes: ClassVar[int] = 24
+    planes: ClassVar[int] = 16
 
     def solve(self, seen: Observations, rng: np.random.Generator, monitor: Monitor) -> Tensor:
         """Cluster the patches of the coefficients anew in every inner iteration."""

@@ -52,7 +52,7 @@ class Ltmr(ModelBased):
 
     settings: LtmrSettings = field(default_factory=LtmrSettings)
     id: ClassVar[str] = "ltmr"
-    planes: ClassVar[int] = 24
+    planes: ClassVar[int] = 16
 
     def solve(self, seen: Observations, rng: np.random.Generator, monitor: Monitor) -> Tensor:
         """Take the subspace from X, group the patches of Y by k-means, then iterate."""

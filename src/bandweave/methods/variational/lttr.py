@@ -50,7 +50,7 @@ class Lttr(ModelBased):
 
     settings: LttrSettings = field(default_factory=LttrSettings)
     id: ClassVar[str] = "lttr"
-    planes: ClassVar[int] = 40
+    planes: ClassVar[int] = 44
 
     def solve(self, seen: Observations, rng: np.random.Generator, monitor: Monitor) -> Tensor:
         """Group the patches of Y by k-means, then iterate."""

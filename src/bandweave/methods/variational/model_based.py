@@ -94,7 +94,8 @@ class ModelBased(ABC):
     """Called after every outer iteration."""
     id: ClassVar[str]
     planes: ClassVar[int]
-    """Float64 values alive per fine pixel and spectral band at the peak, for the memory check."""
+    """Float64 values per fine pixel and spectral band at the peak, for the memory check: what the
+    process grew by on 31 bands of 256 x 256 pixels, rounded up."""
 
     @property
     def precision(self) -> type[np.float32 | np.float64]:

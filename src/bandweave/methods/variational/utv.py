@@ -73,7 +73,7 @@ class Utv(ModelBased):
 
     settings: UtvSettings = field(default_factory=UtvSettings)
     id: ClassVar[str] = "utv"
-    planes: ClassVar[int] = 8
+    planes: ClassVar[int] = 10
 
     def solve(self, seen: Observations, rng: np.random.Generator, monitor: Monitor) -> Tensor:
         """Find the dictionaries to start from, then iterate."""
