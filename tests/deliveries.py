@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -174,7 +175,7 @@ _DIM = """<?xml version="1.0" encoding="UTF-8"?>
   </Raster_Dimensions>
   <Raster_Encoding><DATA_TYPE>INTEGER</DATA_TYPE><NBITS>16</NBITS><SIGN>UNSIGNED</SIGN>
   </Raster_Encoding>
-  <Raster_Display><Raster_Index_List>{indexes}</Raster_Index_List>
+  <Raster_Display>{indexes}
    <Special_Value><SPECIAL_VALUE_TEXT>NODATA</SPECIAL_VALUE_TEXT>
     <SPECIAL_VALUE_COUNT>0</SPECIAL_VALUE_COUNT></Special_Value></Raster_Display>
  </Raster_Data>
@@ -186,6 +187,35 @@ _DIM = """<?xml version="1.0" encoding="UTF-8"?>
  </Strip_Source></Source_Identification></Dataset_Sources>
 </Dimap_Document>
 """
+
+
+def _raster_indexes(band_ids: Sequence[str]) -> str:
+    entries = "".join(
+        f"<Raster_Index><BAND_ID>{band}</BAND_ID><BAND_INDEX>{k}</BAND_INDEX></Raster_Index>"
+        for k, band in enumerate(band_ids, start=1)
+    )
+    return f"<Raster_Index_List>{entries}</Raster_Index_List>"
+
+
+def split_by_bands(ms: Path, parts: dict[str, Sequence[str]]) -> None:
+    """Turn a DIMAP image of one tile into one of several files with some bands each (MS-FS)."""
+    (whole,) = ms.parent.glob("*.TIF")
+    with rasterio.open(whole) as file:
+        image, transform = file.read(), file.transform
+    whole.unlink()
+    groups, start = "", 0
+    for part, band_ids in parts.items():
+        name = whole.name.replace("_R1C1", f"_{part}_R1C1")
+        write_tif(ms.parent / name, image[start : start + len(band_ids)], transform)
+        start += len(band_ids)
+        groups += (
+            '<Data_Files><Data_File tile_R="1" tile_C="1">'
+            f'<DATA_FILE_PATH href="{name}"/></Data_File>'
+            f"<Raster_Display>{_raster_indexes(band_ids)}</Raster_Display></Data_Files>"
+        )
+    text = re.sub("<Raster_Index_List>.*</Raster_Index_List>", "", ms.read_text())
+    text = re.sub("<Data_Files>.*</Data_Files>", groups, text)
+    ms.write_text(text.replace(">MS<", ">MS-FS<"))
 
 
 def airbus(
@@ -217,14 +247,10 @@ def airbus(
                 f'<Data_File tile_R="1" tile_C="{column}"><DATA_FILE_PATH href="{tile}"/>'
                 "</Data_File>"
             )
-        indexes = "".join(
-            f"<Raster_Index><BAND_ID>{band}</BAND_ID><BAND_INDEX>{k}</BAND_INDEX></Raster_Index>"
-            for k, band in enumerate(ids, start=1)
-        )
         text = _DIM.format(
             ulx=transform.c, uly=transform.f, gsd=transform.a, spectral=spectral, files=files,
             rows=image.shape[1], cols=image.shape[2], bands=len(ids), tiles=tiles,
-            tile_cols=image.shape[2] // tiles, indexes=indexes, mission=mission[0],
+            tile_cols=image.shape[2] // tiles, indexes=_raster_indexes(ids), mission=mission[0],
             index=mission[1], minute=minute, second=second,
         )  # fmt: skip
         (place / f"DIM_{name}.XML").write_text(text)

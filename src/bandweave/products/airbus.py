@@ -33,7 +33,12 @@ _REFLECTANCE_SCALE = 10_000.0
 
 def find_images(files: Sequence[Path]) -> Iterator[Finding]:
     """Yield the images among these files."""
-    yield from read_each((path for path in files if _NAME.match(path.name)), read_dimap)
+    yield from read_each((path for path in files if is_dimap(path)), read_dimap)
+
+
+def is_dimap(path: Path) -> bool:
+    """Tell by its name whether a file is the metadata of a DIMAP image."""
+    return _NAME.match(path.name) is not None
 
 
 def read_dimap(path: Path) -> ProductImage:

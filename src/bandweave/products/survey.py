@@ -106,10 +106,10 @@ def describe_pair(spatial: Path, spectral: Path) -> Bundle | None:
     """
     images = []
     for path in (spatial, spectral):
-        suffix = path.suffix.lower()
-        if not path.is_file() or suffix not in (".til", ".xml"):
+        is_til = path.suffix.lower() == ".til"
+        if not path.is_file() or not (is_til or airbus.is_dimap(path)):
             return None
-        images.append(maxar.read_tiles(path) if suffix == ".til" else airbus.read_dimap(path))
+        images.append(maxar.read_tiles(path) if is_til else airbus.read_dimap(path))
     pan, ms = images
     if (pan.role, ms.role) != ("spatial", "spectral"):
         raise ProductError(

@@ -186,6 +186,18 @@ def test_missions_and_band_ids_are_known(tmp_path, mission, ids, sensor, names) 
     assert bundle.band_names == tuple(name.replace("_", " ") for name in names.split())
 
 
+def test_a_neo_image_in_two_files_has_the_bands_in_gdals_order(tmp_path: Path) -> None:
+    ids = {"RGB": ("R", "G", "B"), "NED": ("NIR", "RE", "DB")}
+    bands = [band for part in ids.values() for band in part]
+    _, ms = deliveries.airbus(tmp_path, mission=("PNEO", "3"), band_ids=bands)
+    deliveries.split_by_bands(ms, ids)
+    bundle = find_bundle(tmp_path)
+    assert len(bundle.spectral.tiles) == 2
+    with rasterio.open(ms) as file:
+        np.testing.assert_array_equal(file.read(), deliveries.images(6, coarse=(37, 32)).lrms)
+        assert bundle.band_names == tuple(name.lower() for name in file.descriptions)
+
+
 def test_stereo_images_go_to_their_own_partner(tmp_path: Path) -> None:
     first = deliveries.airbus(tmp_path, minute=53, seconds=(0, 1), number=1)
     second = deliveries.airbus(tmp_path, minute=53, seconds=(25, 26), number=3)
