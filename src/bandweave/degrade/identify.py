@@ -54,7 +54,8 @@ class InstrumentEstimate:
     """What was found, and how sure it is."""
 
     model: HyperspectralModel
-    """Point spread, phase and response; a sharp band that is not explained has a row of zeros."""
+    """Point spread, phase and response; a sharp band that is not explained has a row of zeros.
+    A phase within a thousandth of a whole or half pixel is that."""
     sigma: float | None
     """Width of the Gaussian in fine pixels, None for a mean over a square."""
     predicted_db: tuple[float, ...]
@@ -214,8 +215,17 @@ def _search(fit: _Fit) -> tuple[PointSpread, Phase, float | None]:
         return square, middle, None
     final = _refine(fit, best.point, best.size)
     sigma, row, col = math.exp(final.point[0]), final.point[1], final.point[2]
-    first = gaussian_spread(sigma, final.size, (row, col))
-    return first, (row, col), sigma
+    return gaussian_spread(sigma, final.size, (row, col)), (_snapped(row), _snapped(col)), sigma
+
+
+def _snapped(place: float) -> float:
+    """Return the whole or half pixel that a place is within a thousandth of, else the place.
+
+    Simulations and registered grids have such phases, and networks a phase that they were trained
+    at: nothing should be resampled for what is rounding.
+    """
+    near = round(2 * place) / 2
+    return near if abs(place - near) < 1e-3 else place
 
 
 def _coarse_search(fit: _Fit) -> NDArray[np.float64]:

@@ -130,3 +130,13 @@ def test_spreads_at_whole_phases_are_the_kernels_of_simulation() -> None:
     assert spread.start == (1, 1)
     assert gaussian_support(0.5) == 3
     assert uniform_spread(4, (1.5, 1.5)).start == (0, 0)
+
+
+def test_a_phase_is_whole_where_it_is_by_a_thousandth(rng) -> None:
+    phase = (2.0004, 1.2)
+    pair, _ = make_pair(rng, gaussian_spread(0.8, 5, phase), phase, 4)
+    found = identify_instruments([pair])
+    assert found.model.phase[0] == 2.0
+    np.testing.assert_allclose(found.model.phase[1], 1.2, atol=1e-6)
+    kernel = gaussian_spread(0.8, 5, phase).kernel
+    np.testing.assert_allclose(found.model.psf.kernel, kernel, atol=1e-6)
