@@ -14,7 +14,9 @@ from bandweave.config import available_cores
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.degrade.identify import InstrumentEstimate
 from bandweave.errors import AlignmentWarning, ConfigError, NodataError
+from bandweave.methods.nets.zoo import card_of
 from bandweave.mosaic.advice import advise
+from bandweave.mosaic.bandmap import choose_bands
 from bandweave.mosaic.bundles import describe, opened
 from bandweave.mosaic.check_report import CheckReport, GridFacts, ImageFacts
 from bandweave.mosaic.in_memory import ArrayScene
@@ -123,7 +125,7 @@ def _check_bundle(bundle: Bundle, weights: str | None, **options: Any) -> CheckR
 def _check_rasters(
     spatial: FilePath, spectral: FilePath, weights: str | None, **options: Any
 ) -> CheckReport:
-    """Check two files; with weights, open them again with the displacement corrected."""
+    """Check two files; with weights, open them again as `fuse` would for them."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", AlignmentWarning)
         source = open_pair(spatial, spectral, **options)
@@ -132,13 +134,23 @@ def _check_rasters(
             _measure(_facts(source.pan), _facts(source.ms), _grids(source), source),
             remarks=tuple(str(warning.message) for warning in caught),
         )
-        if weights is None or report.offset is None:
-            return _complete(report, source, weights)
+        if weights is None:
+            return _complete(report, source, None)
+        bands = options["bands"] or _expected_bands(source, weights)
+    offset = report.offset or (0.0, 0.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AlignmentWarning)
-        aligned = open_pair(spatial, spectral, offset=report.offset, **options)
+        aligned = open_pair(spatial, spectral, offset=offset, **{**options, "bands": bands})
     with aligned:
         return _complete(report, aligned, weights)
+
+
+def _expected_bands(source: RasterPair, weights: str) -> tuple[int, ...] | None:
+    """Return the numbers in the file of the bands that the weights expect, None if unknown."""
+    choice = choose_bands(card_of(weights), source.profile)
+    if choice is None:
+        return None
+    return tuple(source.ms.facts.indexes[place] for place in choice.places)
 
 
 def _check_arrays(path: Path, source: ArraySource) -> CheckReport:

@@ -12,6 +12,7 @@ import bandweave
 import deliveries
 from bandweave.errors import BandCountError
 from bandweave.methods.nets.card import PUBLISHED_WV3, WeightCard
+from bandweave.mosaic import check
 from bandweave.mosaic.bandmap import choose_bands
 from bandweave.pair import PairProfile
 from bandweave.sensors import find_sensor
@@ -126,6 +127,16 @@ def test_a_file_of_eight_bands_is_read_as_if_its_bands_were_asked_for(tmp_path, 
     with rasterio.open(tmp_path / "o.tif") as one, rasterio.open(tmp_path / "p.tif") as two:
         assert one.descriptions == ("red", "green", "blue", "nir1")
         np.testing.assert_array_equal(one.read(), two.read())
+
+
+def test_a_check_with_weights_looks_at_their_bands(tmp_path, weights, monkeypatch) -> None:
+    groups = ("C", "B", "G", "Y", "R", "RE", "N", "N2")
+    deliveries.maxar(tmp_path, groups=groups, coarse=(17, 16), satellites=("WV03", "WV03"))
+    seen = []
+    monkeypatch.setattr(check, "match_sharpness", lambda source, _: seen.append(source.profile))
+    report = check.check_pair(tmp_path, weights=str(weights))
+    assert seen[0].sensor.band_names == ("red", "green", "blue", "nir1")
+    assert report.ms.bands == 8
 
 
 def test_arrays_with_a_sensor_and_plain_files_are_mapped_too(tmp_path, weights) -> None:

@@ -269,6 +269,19 @@ def test_a_safe_folder_gives_ten_and_twenty_metre_bands(tmp_path: Path, suffix: 
     assert find_bundle(safe / "MTD_MSIL2A.xml") == bundle
 
 
+def test_level_1c_names_have_no_resolution_and_lie_in_one_folder(tmp_path: Path) -> None:
+    safe = deliveries.sentinel2(tmp_path / "l2", suffix="tif")
+    wanted = [
+        path for path in safe.rglob("*.tif") if path.name != "T32UQD_20200401T101021_B02_20m.tif"
+    ]
+    (tmp_path / "flat").mkdir()
+    for path in wanted:
+        path.rename(tmp_path / "flat" / path.name.replace("_10m", "").replace("_20m", ""))
+    bundle = find_bundle(tmp_path / "flat")
+    assert len(bundle.spatial.files) == 4
+    assert len(bundle.spectral.files) == 6
+
+
 def test_an_incomplete_sentinel_2_product_is_said(tmp_path: Path) -> None:
     safe = deliveries.sentinel2(tmp_path, suffix="tif", baseline="0214")
     assert not find_bundle(safe).remarks
