@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,20 @@ class Fitted(Protocol):
         """Return `hrms` `(C, H, W)` in physical values, on the pair's fine grid.
 
         A `FixedTile` method takes pairs of its tile size plus apron only.
+        """
+        ...
+
+
+@runtime_checkable
+class FittedBlocks(Fitted, Protocol):
+    """A fitted `Local` method whose steps need less and less context, so that it can save work."""
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return `hrms` of a part of a pair `(C, core.height, core.width)`.
+
+        Args:
+            pair: The part with its apron, less where the scene ends.
+            core: The part, relative to the pair.
         """
         ...
 

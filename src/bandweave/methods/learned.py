@@ -193,20 +193,28 @@ class FittedLocalNetwork:
     reach: Local
 
     def fuse(self, pair: ImagePair) -> Image:
-        """Return `hrms` `(C, H, W)`, physical values in [0, full_scale], float32.
+        """Return `hrms` `(C, H, W)`, physical values in [0, full_scale], float32."""
+        return self.fuse_core(pair, Window.whole(pair.shape))
 
-        At a scene's edge the images are mirrored as far as the network sees, since the zeros that
-        most networks add by themselves darken the outermost pixels. A block with its context on
-        all sides needs nothing: what the network makes of its border is cut off.
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return `hrms` of a part of a pair `(C, core.height, core.width)`, as `fuse` does.
+
+        The network is run on the part and as much around it as it sees; the rest of the context
+        serves the preparation. Where the pair ends before that, as it does at a scene's edge, the
+        images are mirrored, since the zeros that most networks add by themselves darken the
+        outermost pixels.
         """
-        assert self.reach.block is not None
-        height, width = pair.shape
-        has_context = pair.shape == tuple(side + 2 * self.reach.apron for side in self.reach.block)
-        margin = 0 if has_context else self.margin
-        after = (margin + -height % self.unit, margin + -width % self.unit)
-        tile = _mirrored(self.preparation(pair), margin, after, pair.ratio)
+        margin = self.margin
+        beyond = (margin + -core.height % self.unit, margin + -core.width % self.unit)
+        seen = Window(
+            core.row - margin,
+            core.col - margin,
+            margin + core.height + beyond[0],
+            margin + core.width + beyond[1],
+        )
+        tile = _mirrored(self.preparation(pair), seen, pair)
         fused = self.runner(*_batch([tile], self.full_scale))[0]
-        part = fused[:, margin : margin + height, margin : margin + width]
+        part = fused[:, margin : margin + core.height, margin : margin + core.width]
         return from_unit(part, self.full_scale)
 
 
@@ -269,17 +277,21 @@ def _crop(tile: NetworkTile, window: Window, ratio: int) -> NetworkTile:
     return NetworkTile(tile.spatial[fine], tile.spectral[coarse], start)
 
 
-def _mirrored(tile: NetworkTile, before: int, after: tuple[int, int], ratio: int) -> NetworkTile:
-    """Mirror the images by fine pixels above and left, and by others below and right."""
-    if not (before or any(after)):
-        return tile
+def _mirrored(tile: NetworkTile, window: Window, pair: ImagePair) -> NetworkTile:
+    """Cut a window out of a tile; where it reaches beyond, the images are mirrored."""
+    inside = window.intersection(Window.whole(pair.shape))
+    cut = _crop(tile, inside, pair.ratio)
+    rows = (inside.row - window.row, window.row_stop - inside.row_stop)
+    cols = (inside.col - window.col, window.col_stop - inside.col_stop)
+    if not (any(rows) or any(cols)):
+        return cut
 
     def mirror(image: Image, scale: int) -> Image:
-        widths = [(0, 0), *((before // scale, count // scale) for count in after)]
+        widths = [(0, 0), *((before // scale, after // scale) for before, after in (rows, cols))]
         return np.pad(image, widths, mode="symmetric")
 
     return NetworkTile(
-        mirror(tile.spatial, 1),
-        mirror(tile.spectral, ratio),
-        None if tile.start is None else mirror(tile.start, 1),
+        mirror(cut.spatial, 1),
+        mirror(cut.spectral, pair.ratio),
+        None if cut.start is None else mirror(cut.start, 1),
     )

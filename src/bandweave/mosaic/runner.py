@@ -15,6 +15,7 @@ import numpy as np
 from bandweave.errors import NodataError, ResourceError
 from bandweave.methods.base import (
     Fitted,
+    FittedBlocks,
     FittedTiles,
     FixedTile,
     Local,
@@ -198,11 +199,13 @@ def _fuse_block(
 ) -> FusedTile:
     """Fuse a block with its apron and cut the apron off."""
     pair = source.read(tile.read, precision)
-    rows, cols = tile.run.relative_to(tile.read).slices
-    valid = None if pair.valid is None else pair.valid[rows, cols]
+    core = tile.run.relative_to(tile.read)
+    valid = None if pair.valid is None else pair.valid[core.slices]
     if valid is not None and not valid.any():
         return FusedTile(tile, None, None)
-    return FusedTile(tile, fitted.fuse(pair)[:, rows, cols], valid)
+    if isinstance(fitted, FittedBlocks):
+        return FusedTile(tile, fitted.fuse_core(pair, core), valid)
+    return FusedTile(tile, fitted.fuse(pair)[(slice(None), *core.slices)], valid)
 
 
 def _fuse_fixed(

@@ -157,18 +157,26 @@ class TestBlocks:
         assert all(size % 8 == 0 for sizes in model.sizes for size in sizes)
         assert np.abs(tiled - closed_form("exp", pair)).max() < 1e-2
 
-    def test_batches_repeat_their_shape(self, monkeypatch):
+    @pytest.mark.parametrize(("width", "shapes"), [(1600, 1), (1588, 2)])
+    def test_blocks_repeat_their_shape(self, width, shapes, monkeypatch):
+        """Also at the scene's edge, where mirror images stand in for the context."""
         monkeypatch.setattr(learned, "BLOCK", 32)
         rng = np.random.default_rng(3)
-        wide = ImagePair(
-            rng.uniform(0, 1000, (1, 96, 1600)), rng.uniform(0, 1000, (3, 24, 400)), 4,
-            (1.5, 1.5), 1000.0,
-        )  # fmt: skip
+        images = rng.uniform(0, 1000, (1, 96, width)), rng.uniform(0, 1000, (3, 24, width // 4))
+        wide = ImagePair(*images, 4, (1.5, 1.5), 1000.0)
         model = ReturnsItsStart("exp", radius=8)
         run(fitted(weights(model), wide), wide)
-        # Nine kinds of place against the scene's edges, twice as many where an apron spans two.
         assert len(model.sizes) == 150
-        assert len(set(model.sizes)) <= 18
+        assert len(set(model.sizes)) == shapes
+
+    def test_the_network_sees_no_more_than_it_needs(self, pair, monkeypatch):
+        """The context of what it starts from is cut off before."""
+        monkeypatch.setattr(learned, "BLOCK", 32)
+        model = ReturnsItsStart("mtf_glp_fs", radius=7)
+        fit = fitted(weights(model), pair)
+        assert fit.reach.apron > 60
+        run(fit, pair)
+        assert max(model.sizes) == (32 + 2 * 8, 32 + 2 * 8)
 
     def test_masked_blocks_are_left_out(self, pair, monkeypatch):
         monkeypatch.setattr(learned, "BLOCK", 32)
