@@ -99,6 +99,15 @@ def test_a_failed_product_does_not_stop_the_rest(run, folder, tmp_path) -> None:
     assert stdout.splitlines()[-1] == "1 done, 2 skipped."
 
 
+def test_a_dangling_link_is_one_failed_product(run, folder, tmp_path) -> None:
+    (folder / "town_ms.tif").unlink()
+    (folder / "town_ms.tif").symlink_to(tmp_path / "gone.tif")
+    status, stdout, err = run("batch", folder, tmp_path / "out", *EXP)
+    assert (status, stdout.splitlines()[-1]) == (1, "2 done, 1 failed.")
+    assert "there is no file" in stdout
+    assert "Traceback" not in err
+
+
 def test_an_unexpected_error_is_one_sentence_too(run, folder, tmp_path, monkeypatch) -> None:
     fuse_bundle = batch_module.fuse_bundle
 

@@ -247,7 +247,10 @@ def _signature(bundle: Bundle) -> dict[str, list[int]]:
     """Tell these input files from changed ones."""
     signature = {}
     for path in bundle.files:
-        status = path.stat()
+        try:
+            status = path.stat()
+        except OSError:  # opening it will say what is wrong
+            continue
         signature[str(path.resolve())] = [status.st_size, status.st_mtime_ns]
     return signature
 

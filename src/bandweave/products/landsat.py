@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,12 @@ def read_scene(path: Path) -> tuple[ProductImage, ProductImage]:
             f"{path.name} is of {satellite or 'an unnamed satellite'}; Landsat scenes with a PAN "
             f"are those of {', '.join(_BANDS)}."
         )
-    if f"FILE_NAME_BAND_{_PAN}" not in stated:
+    # The metadata of Level 2 products repeat those of Level 1, whose files are not there.
+    is_level_1 = stated.get("PROCESSING_LEVEL", "L1").startswith("L1")
+    if not is_level_1 or f"FILE_NAME_BAND_{_PAN}" not in stated:
         raise ProductError(
-            f"{path.name} lists no band {_PAN}: Level 2 products come without the PAN; fetch the "
-            "Level 1 product (L1TP) of this scene."
+            f"{path.name} is of a product without band {_PAN}, the PAN, as all of Level 2 are; "
+            "fetch the Level 1 product (L1TP) of this scene."
         )
     return (
         _image(path, stated, "spatial", (_PAN,)),
@@ -100,12 +102,20 @@ def _image(
 def _stated(path: Path) -> dict[str, str]:
     """Return keys and values, the first of each key."""
     if path.suffix.lower() == ".txt":
-        return {key: value for _, key, value in reversed(read_groups(path))}
+        return _first((key, value) for _, key, value in read_groups(path))
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ProductError(f"{path.name} should be JSON, but cannot be read: {error}.") from error
-    return dict(_leaves(content))
+    return _first(_leaves(content))
+
+
+def _first(entries: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Keep the first value of each key: later groups tell of what the product was made of."""
+    stated: dict[str, str] = {}
+    for key, value in entries:
+        stated.setdefault(key, value)
+    return stated
 
 
 def _leaves(content: Any) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -243,10 +244,30 @@ def test_both_kinds_of_mtl_are_one_scene(tmp_path: Path) -> None:
     assert len(survey(tmp_path).bundles) == 1
 
 
-def test_a_level_2_product_and_a_missing_band_are_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_a_level_2_product_is_refused_though_it_repeats_level_1(tmp_path: Path, kind: str) -> None:
+    path = deliveries.landsat(tmp_path, kind=kind)
+    if kind == "txt":
+        level_2 = 'GROUP = PRODUCT_CONTENTS\n    PROCESSING_LEVEL = "L2SP"'
+        level_1 = (
+            'GROUP = LEVEL1_PROCESSING_RECORD\nPROCESSING_LEVEL = "L1TP"\nEND_GROUP = X\nEND\n'
+        )
+        rewrite(path, "GROUP = PRODUCT_CONTENTS\n    SPACE", f"{level_2}\n    SPACE")
+        rewrite(path, "\nEND\n", f"\n{level_1}")
+    else:
+        content = json.loads(path.read_text())["LANDSAT_METADATA_FILE"]["PRODUCT_CONTENTS"]
+        groups = {
+            "PRODUCT_CONTENTS": {"PROCESSING_LEVEL": "L2SP", **content},
+            "LEVEL1_PROCESSING_RECORD": {"PROCESSING_LEVEL": "L1TP"},
+        }
+        path.write_text(json.dumps({"LANDSAT_METADATA_FILE": groups}))
+    assert "without band 8, the PAN" in problems(tmp_path)[0]
+
+
+def test_a_missing_band_or_another_satellite_is_said(tmp_path: Path) -> None:
     path = deliveries.landsat(tmp_path / "a")
     rewrite(path, "FILE_NAME_BAND_8", "FILE_NAME_BAND_X")
-    assert "Level 2 products come without the PAN" in problems(tmp_path / "a")[0]
+    assert "without band 8, the PAN" in problems(tmp_path / "a")[0]
     deliveries.landsat(tmp_path / "b")
     (tmp_path / "b" / f"{deliveries.LANDSAT}_B5.TIF").unlink()
     assert "_B5.TIF is missing" in problems(tmp_path / "b")[0]
