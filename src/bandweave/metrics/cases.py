@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from bandweave.datasets.base import Item
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.datasets.results import ResultFile, find_results
-from bandweave.errors import FileFormatError
+from bandweave.errors import FileFormatError, ScaleError
 from bandweave.metrics.images import ArrayImage, Cropped, ImageSource
 from bandweave.metrics.placement import (
     common_window,
@@ -21,6 +23,7 @@ from bandweave.metrics.placement import (
     spatial_of,
     spectral_of,
 )
+from bandweave.radiometry import Image
 from bandweave.raster.image import RasterImage, open_image
 from bandweave.raster.mask import MaskMode
 from bandweave.raster.metadata import stated_full_scale, stated_sensor
@@ -179,6 +182,8 @@ def _item_case(
     name: str, hrms: ImageSource, item: Item, noise: float | None, *, has_reference: bool
 ) -> Case:
     pair, truth = item
+    if isinstance(hrms, ArrayImage):
+        _require_one_unit(name, hrms.image, pair.spectral)
     return Case(
         name,
         hrms,
@@ -191,6 +196,21 @@ def _item_case(
         pair.sensor,
         noise,
     )
+
+
+def _require_one_unit(name: str, hrms: Image, lrms: Image) -> None:
+    """Refuse DN beside values of the unit range: every score would be nonsense, and look like one.
+
+    Raises:
+        ScaleError: The largest values lie more than a hundredfold apart.
+    """
+    fused, observed = (float(np.nanmax(np.abs(image))) for image in (hrms, lrms))
+    if min(fused, observed) > 0 and not 0.01 < fused / observed < 100:
+        raise ScaleError(
+            f"{name} reaches {fused:g} and the images it is compared with {observed:g}: one is in "
+            "DN and the other in [0, 1]. Give --full-scale (2047 for 11 bit) or --sensor, so that "
+            "both are read as DN."
+        )
 
 
 def _raster_case(stack: ExitStack, fused: Path, gt: Path, facts: KnownFacts) -> Case:

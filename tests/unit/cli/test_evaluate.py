@@ -142,6 +142,19 @@ def test_matlab_files(tmp_path, images, capsys):
     same(found["images"][0]["values"], evaluate_fr(*inputs, ratio=4, gains=GAINS))
 
 
+def test_dn_beside_the_unit_range_is_refused(tmp_path, images, capsys):
+    """Without a scale a pair in [0, 1] stays there, while results are in DN."""
+    pair = {"I_GT": images["gt"], "I_MS_LR": images["lrms"], "I_PAN": images["pan"]}
+    unit = {key: np.moveaxis(image, 0, 2) / 2047 for key, image in pair.items()}
+    savemat(tmp_path / "pair.mat", unit)
+    write_results_mat(tmp_path / "sr.mat", images["fused"])
+    call = (tmp_path / "sr.mat", "--gt", tmp_path / "pair.mat")
+    assert "Give --full-scale" in failure(capsys, *call)
+    found = reported(capsys, *call, "--full-scale", 2047)
+    expected = evaluate_rr(images["fused"], images["gt"], ratio=4, full_scale=2047)
+    same(found["images"][0]["values"], expected)
+
+
 @pytest.fixture
 def image_set(tmp_path, images):
     """Three pairs in PanCollection's layout and three results."""
