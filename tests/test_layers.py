@@ -26,7 +26,20 @@ ALLOWED: dict[str, set[str]] = {
     "mosaic": VALUES | {"raster", "degrade", "parallel", "products", "datasets", "methods"},
     "train": VALUES | {"raster", "degrade", "datasets", "methods", "metrics", "mosaic"},
     "export": VALUES | {"methods"},
-    "report": VALUES | {"raster", "degrade", "datasets", "methods", "mosaic", "metrics"},
+    "report": VALUES
+    | {"raster", "degrade", "parallel", "datasets", "methods", "mosaic", "metrics"},
+    "bench": VALUES
+    | {
+        "raster",
+        "degrade",
+        "parallel",
+        "datasets",
+        "methods",
+        "mosaic",
+        "metrics",
+        "train",
+        "report",
+    },
     "cli": VALUES
     | {
         "raster",
@@ -38,6 +51,7 @@ ALLOWED: dict[str, set[str]] = {
         "metrics",
         "train",
         "report",
+        "bench",
         "export",
     },
     "accessor": VALUES | {"mosaic"},

@@ -1,0 +1,1 @@
+"""Methods times data times protocol: records, resumable after any kill."""
