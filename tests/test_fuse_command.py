@@ -443,3 +443,13 @@ def test_a_long_dry_run_names_the_faster_method(run, pair, weights, tmp_path, mo
     assert "That is long" not in run(*arguments, "--dry-run")[1]
     monkeypatch.setattr(job, "LONG", 0.0)
     assert "--method gsa takes about" in run(*arguments, "--dry-run")[1]
+
+
+def test_overviews_can_be_left_out(run, tmp_path):
+    pan, ms = write_pair(tmp_path, bands=2, coarse=(130, 70))
+    for option, has_overviews in (("--overviews", True), ("--no-overviews", False)):
+        out = tmp_path / f"out{option}.tif"
+        status, _, err = run("fuse", pan, ms, out, "--method", "exp", "--align", "off", option)
+        assert status == 0, err
+        with rasterio.open(out) as file:
+            assert bool(file.overviews(1)) == has_overviews

@@ -12,7 +12,7 @@ from bandweave.methods.base import Fitted, Local, Method, WholeScene
 from bandweave.methods.convention import SCENE
 from bandweave.methods.table import METHODS
 from bandweave.mosaic import plan as plan_module
-from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
+from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, measure_scene, run_scene
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
@@ -34,6 +34,9 @@ SCALING = set(CLASSICAL) - {"tv"}
 # A scene whose PAN is the same everywhere holds nothing to fit or to inject.
 TAKES_SEVERAL_SHARP_BANDS = {"exp", "local_regression"}
 TAKES_A_CONSTANT_PAN = {"exp", "brovey", "sfim", "tv", "local_regression"}
+
+# Sums over the scene that `fuse` gathers in single precision.
+PRECISE = {"gsa", "bt_h", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r", "bdsd_pc"}
 
 RATIOS = (2, 3, 4, 6)
 
@@ -263,3 +266,17 @@ def test_the_entry_is_complete(name):
     entry = METHODS[name]
     assert entry.id == name == create(name).id
     assert all((entry.name, entry.citation, entry.reach, entry.statistics, entry.parity))
+
+
+@pytest.mark.parametrize("name", [name for name in LOCAL if name in PRECISE])
+def test_sums_in_single_precision_change_hundredths_of_a_dn(name):
+    """What `fuse` measures scenes in, against the sums in double precision."""
+    pair, method = make_pair(), create(name)
+    source = ArraySource(pair)
+    results = [
+        method.fit(
+            pair.profile, measure_scene(method, source, RunLimits(), precision=precision)
+        ).fuse(pair)
+        for precision in (np.float32, np.float64)
+    ]
+    assert np.abs(results[0] - results[1]).max() < 0.02

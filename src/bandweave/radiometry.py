@@ -49,6 +49,8 @@ def to_storage(
     exact = image.dtype if target.itemsize <= 2 else np.dtype(np.float64)
     whole = np.rint(image.astype(exact, copy=False))
     np.clip(whole, low, high, out=whole)
-    np.nan_to_num(whole, copy=False, nan=0.0)
+    # A sum is a tenth of the work of looking for NaN, and NaN where a value is.
+    if np.isnan(np.einsum("i->", whole.reshape(-1))):
+        np.nan_to_num(whole, copy=False, nan=0.0)
     rounded: NDArray[Any] = whole.astype(target)
     return rounded

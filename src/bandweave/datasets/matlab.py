@@ -8,9 +8,8 @@ from typing import Any
 
 import h5py
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.io import loadmat, savemat
-from scipy.io.matlab import MatReadError
 
 from bandweave.datasets.base import Item
 from bandweave.datasets.beside import written_beside
@@ -175,8 +174,14 @@ def load_arrays(path: Path, only: tuple[str, ...] | None = None) -> dict[str, ND
                     for key, item in file.items()
                     if isinstance(item, h5py.Dataset) and (only is None or key in only)
                 }
-        content = loadmat(path, variable_names=only)
-    except (OSError, ValueError, MatReadError, NotImplementedError, TypeError) as error:
+        content = scipy.io.loadmat(path, variable_names=only)
+    except (
+        OSError,
+        ValueError,
+        scipy.io.matlab.MatReadError,
+        NotImplementedError,
+        TypeError,
+    ) as error:
         raise FileFormatError(f"{path} could not be read as a .mat file: {error}.") from error
     return {key: value for key, value in content.items() if isinstance(value, np.ndarray)}
 
@@ -220,4 +225,4 @@ def _save(path: Path, content: dict[str, Any], *, overwrite: bool) -> None:
                 "per array; write GeoTIFF or .h5 instead."
             )
     with written_beside(path, overwrite=overwrite) as beside:
-        savemat(beside, content, do_compression=True, appendmat=False)
+        scipy.io.savemat(beside, content, do_compression=True, appendmat=False)

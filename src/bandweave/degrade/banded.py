@@ -21,9 +21,10 @@ Axis = Literal[-2, -1]
 
 _PAD_MODES = {"replicate": "edge", "symmetric": "symmetric", "circular": "wrap"}
 
-# Rows of a block matrix: large enough for the matrix product to run at speed, small enough that
-# the zeros outside the band cost less than they save (benchmarks/bench_simulate.py).
-_BLOCK_ROWS = 64
+# Steps of a block matrix with four or more outputs each, and with fewer: enough for the matrix
+# product to run at speed, and so few that the zeros outside the band cost less than they save
+# (benchmarks/bench_classical.py).
+_WIDE_RUN, _NARROW_RUN = 8, 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +82,8 @@ class Stencil:
         return max(-self.start, 0), max(stop - length, 0)
 
     def _blocks(self, steps: int, dtype: DTypeLike) -> list[tuple[Image, slice, slice]]:
-        reach, width = self.taps.shape
-        run = max((max(_BLOCK_ROWS, 2 * reach) - reach) // self.step_in + 1, 1)
+        width = self.taps.shape[1]
+        run = _WIDE_RUN if width >= 4 else _NARROW_RUN
         blocks: list[tuple[Image, slice, slice]] = []
         for first in range(0, steps, run):
             count = min(run, steps - first)

@@ -34,6 +34,8 @@ _HALF_FILTER = 2 * np.array(
 )
 _LEVELS = 14  # φ is tabulated at multiples of 2^-14 coarse pixels
 _NEGLIGIBLE = 1e-12  # of φ(0): taps below are left out
+# In single precision taps are left out that are below a tenth of its rounding.
+_NEGLIGIBLE_SINGLE = 1e-8
 
 
 @cache
@@ -69,17 +71,18 @@ def reach() -> int:
 
 
 @lru_cache(maxsize=256)
-def interpolation_stencil(ratio: int, phase: float) -> Stencil:
+def interpolation_stencil(ratio: int, phase: float, *, is_single: bool = False) -> Stencil:
     """Return the weights that put `ratio` fine pixels in place of each coarse one.
 
-    Fine pixel m receives Σ_k φ((m − phase) / ratio − k) · coarse[k].
+    Fine pixel m receives Σ_k φ((m − phase) / ratio − k) · coarse[k]. For images in single precision
+    (`is_single`) fewer taps do.
     """
     first = int(np.floor(-phase / ratio)) - reach()
     last = int(np.ceil((ratio - 1 - phase) / ratio)) + reach()
     coarse = np.arange(first, last + 1)
     offsets = (np.arange(ratio)[None, :] - phase) / ratio - coarse[:, None]
     taps = kernel_values(offsets)
-    taps[np.abs(taps) < _NEGLIGIBLE] = 0.0
+    taps[np.abs(taps) < (_NEGLIGIBLE_SINGLE if is_single else _NEGLIGIBLE)] = 0.0
     if not _is_cascade(ratio, phase):
         # The tabulated filter sums to 1 - 4e-10; where no reference has to be met, constants are
         # kept to rounding instead.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
 
 from bandweave.degrade.banded import Axis
 from bandweave.degrade.cubic import keys_kernel
 from bandweave.radiometry import Image
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 Method = Literal["bicubic", "bilinear", "nearest"]
-ResizeMatrix = csr_array[np.floating[Any], tuple[int, int]]
+ResizeMatrix: TypeAlias = "csr_array[np.floating[Any], tuple[int, int]]"
 
 _WIDTHS = {"bicubic": 4.0, "bilinear": 2.0, "nearest": 1.0}
 
@@ -35,7 +38,7 @@ def resize_matrix(
     mirrored = np.where(mirrored < size, mirrored, 2 * size - 1 - mirrored)
     rows = np.broadcast_to(np.arange(target)[:, None], index.shape)
     entries = (weights.ravel(), (rows.ravel(), mirrored.ravel()))
-    matrix: ResizeMatrix = coo_array(entries, shape=(target, size)).tocsr()
+    matrix: ResizeMatrix = scipy.sparse.coo_array(entries, shape=(target, size)).tocsr()
     matrix.eliminate_zeros()
     return matrix
 

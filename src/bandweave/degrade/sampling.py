@@ -12,8 +12,8 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bandweave.degrade.banded import Border, Stencil
 from bandweave.degrade.interpolator import interpolation_stencil, reach
@@ -59,13 +59,19 @@ def correlate_decimate(
     Equal to `decimate(correlate(image, kernels), ratio, phase)` up to rounding.
     """
     steps = [_kept(size, ratio, first) for size, first in zip(image.shape[1:], phase, strict=True)]
-    result = np.zeros((image.shape[0], *steps), dtype=image.dtype)
+    result = np.empty((image.shape[0], *steps), dtype=image.dtype)
     for band, kernel in _bands_of_kernels(kernels, image.shape[0]):
         rows, cols = _separable(kernel, ratio, phase, image.dtype)
-        narrowed = rows.apply(image[band], -2, steps[0], border)
-        extended = cols[0].extended(narrowed, -1, steps[1], border)
-        for term, stencil in enumerate(cols):
-            result[band] += stencil.run(extended[:, term :: len(cols)], -1, steps[1])
+        # The border first: behind the rows' filter there are as many planes as terms.
+        extended = cols[0].extended(image[band], -1, steps[1], border)
+        narrowed = rows.apply(extended, -2, steps[0], border)
+        first, *others = (
+            stencil.run(narrowed[:, term :: len(cols)], -1, steps[1])
+            for term, stencil in enumerate(cols)
+        )
+        for other in others:
+            first += other
+        result[band] = first
     return result
 
 
@@ -124,7 +130,7 @@ def interpolate(
         phase: Fine index (rows, columns) of coarse sample 0.
         border: `circular` as the toolboxes have it, `symmetric` (edge pixel repeated) for scenes.
     """
-    rows, cols = (interpolation_stencil(ratio, float(p)) for p in phase)
+    rows, cols = _interpolation_stencils(ratio, phase, image.dtype)
     widened = cols.apply(image, -1, image.shape[2], border)
     return rows.apply(widened, -2, image.shape[1], border)
 
@@ -137,7 +143,7 @@ def interpolate_adjoint(
     border: Literal["circular", "symmetric"],
 ) -> Image:
     """Apply the transpose of `interpolate`: from `(C, H, W)` to `(C, H / ratio, W / ratio)`."""
-    rows, cols = (interpolation_stencil(ratio, float(p)) for p in phase)
+    rows, cols = _interpolation_stencils(ratio, phase, image.dtype)
     narrowed = rows.adjoint(image, -2, image.shape[1] // ratio, border)
     return cols.adjoint(narrowed, -1, image.shape[2] // ratio, border)
 
@@ -193,8 +199,16 @@ def blur_gaussian(image: Image, sigma: float) -> Image:
     """
     if sigma < 0:
         raise ValueError(f"The width of a Gaussian must not be negative, got {sigma}.")
-    blurred: Image = ndimage.gaussian_filter(image, sigma=(0, sigma, sigma))
+    blurred: Image = scipy.ndimage.gaussian_filter(image, sigma=(0, sigma, sigma))
     return blurred
+
+
+def _interpolation_stencils(
+    ratio: int, phase: tuple[float, float], dtype: np.dtype[np.floating]
+) -> tuple[Stencil, Stencil]:
+    is_single = dtype == np.float32
+    rows, cols = (interpolation_stencil(ratio, float(p), is_single=is_single) for p in phase)
+    return rows, cols
 
 
 def _resize_matrices(
@@ -250,9 +264,9 @@ def _separable(
         All row filters as one stencil, whose outputs take turns, and the column filters.
     """
     taps = np.ascontiguousarray(kernel, dtype=np.float64)
-    # A dropped term of relative size s moves a pixel by less than 41 · s of its value; what lies
-    # below 1e-14 in a kernel is the rounding of its own Fourier sum.
-    negligible = max(float(np.finfo(dtype).eps) / 8, 1e-14)
+    # In single precision terms are dropped that move a pixel by less than 2e-6 of its value, some
+    # thousandths of a DN; what lies below 1e-14 in a kernel is the rounding of its own Fourier sum.
+    negligible = max(8 * float(np.finfo(dtype).eps), 1e-14)
     return _split(taps.tobytes(), taps.shape, ratio, phase, negligible)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from bandweave.degrade.noise import Noise, add_noise
 from bandweave.degrade.operators import Degradation, Imresize, MtfFilter
@@ -241,7 +241,7 @@ def usable_cells(gt_valid: Mask, ratio: int) -> Mask:
     """
     rows, cols = (size // ratio for size in gt_valid.shape)
     reach = np.ones((4 * ratio + 1, 4 * ratio + 1), dtype=bool)
-    clean = ndimage.binary_erosion(gt_valid, reach, border_value=1)
+    clean = scipy.ndimage.binary_erosion(gt_valid, reach, border_value=1)
     cells = clean.reshape(rows, ratio, cols, ratio).all(axis=(1, 3))
     spread: Mask = cells.repeat(ratio, axis=0).repeat(ratio, axis=1)
     return spread

@@ -41,6 +41,11 @@ class Distribution:
     @classmethod
     def of(cls, values: Image) -> Distribution:
         """Count the values of an array of any shape; all must be finite."""
+        whole = _whole_numbers(values.reshape(-1))
+        if whole is not None:
+            occurring = np.bincount(whole)
+            found = np.flatnonzero(occurring)
+            return cls._counted(_codes(found.astype(np.float64)), occurring[found], 0)
         codes = np.sort(_codes(values.reshape(-1)))
         return cls._counted(codes, np.ones(codes.shape, dtype=np.int64), 0)
 
@@ -86,6 +91,14 @@ class Distribution:
         first = np.flatnonzero(is_first)
         joined = np.add.reduceat(counts, first) if first.size else counts
         return cls(shortened[first], joined, fewest)
+
+
+def _whole_numbers(values: Image) -> NDArray[np.uint16] | None:
+    """Return values as unsigned 16-bit integers where all of them are such, as sensors deliver."""
+    if not values.size or not 0 <= values.min() <= values.max() < LARGEST_SIZE:
+        return None
+    whole = values.astype(np.uint16)
+    return whole if np.array_equal(whole, values) else None
 
 
 def _distinct(codes: Codes) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from bandweave.degrade.cubic import interpolate_cubic
 from bandweave.pair import Mask
@@ -32,7 +32,7 @@ class Box:
     def mean(self, image: Image) -> Image:
         """Return the window's mean around each pixel of `(..., h, w)`, the border replicated."""
         sizes = (1,) * (image.ndim - 2) + (self.size, self.size)
-        averaged: Image = ndimage.uniform_filter(image, sizes, mode="nearest")
+        averaged: Image = scipy.ndimage.uniform_filter(image, sizes, mode="nearest")
         return averaged
 
 
@@ -51,7 +51,7 @@ class Gaussian:
     def mean(self, image: Image) -> Image:
         """Return the window's mean around each pixel of `(..., h, w)`, the border replicated."""
         sigmas = (0.0,) * (image.ndim - 2) + (self.sigma, self.sigma)
-        averaged: Image = ndimage.gaussian_filter(image, sigmas, mode="nearest")
+        averaged: Image = scipy.ndimage.gaussian_filter(image, sigmas, mode="nearest")
         return averaged
 
 

@@ -14,6 +14,9 @@ from bandweave.methods.distribution import Distribution
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 
+_AT_ONCE = 2**13  # pixels: few enough for products in single precision, and for the cache
+_SAMPLE = 64  # every so many pixels tell about where the mean is
+
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
 
@@ -52,13 +55,30 @@ class Moments:
     def of(cls, features: Image, valid: Mask | None = None) -> Moments:
         """Sum over the valid pixels of `features` `(F, H, W)`."""
         everywhere = features.reshape(features.shape[0], math.prod(features.shape[1:]))
-        columns = (everywhere if valid is None else features[:, valid]).astype(np.float64)
+        columns = everywhere if valid is None else features[:, valid]
         count = columns.shape[1]
         if count == 0:
             return cls.empty(features.shape[0])
-        mean = columns.mean(axis=1)
-        centred = columns - mean[:, None]
-        return cls(count, mean, centred @ centred.T, columns.min(axis=1), columns.max(axis=1))
+        # Counted from near the mean, so that one pass keeps the digits; in portions of the cache.
+        origin = columns[:, ::_SAMPLE].mean(axis=1, dtype=np.float64)
+        origin = origin.astype(columns.dtype).astype(np.float64)
+        total = np.zeros(len(columns))
+        products = np.zeros((len(columns), len(columns)))
+        for first in range(0, count, _AT_ONCE):
+            part = columns[:, first : first + _AT_ONCE] - origin[:, None].astype(columns.dtype)
+            total += np.einsum("fn->f", part)
+            for i, feature in enumerate(part):
+                products[i, i:] += np.vecdot(part[i:], feature)
+        products = np.triu(products) + np.triu(products, 1).T
+        shift = total / count
+        comoment = products - count * np.outer(shift, shift)
+        return cls(
+            count,
+            origin + shift,
+            comoment,
+            columns.min(axis=1).astype(np.float64),
+            columns.max(axis=1).astype(np.float64),
+        )
 
     def merged(self, other: Moments) -> Moments:
         """Add the pixels of `other`."""

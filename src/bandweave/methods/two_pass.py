@@ -16,9 +16,9 @@ from bandweave.methods.substitution.brovey import require_pan
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
 
-# Below this share of its largest value, a standard deviation is rounding, or the ripple of 4e-10
-# that the 23-tap interpolator leaves on constants.
-_NEGLIGIBLE = 1e-8
+# Below this share of its largest value, a standard deviation is rounding: what filters leave of a
+# constant in single precision.
+_NEGLIGIBLE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,9 @@ class RowBlender:
             down = tile_weights(tile.row, plan.rows, plan.height, plan.overlap)[inside[0]]
             along = tile_weights(tile.col, plan.cols, plan.width, plan.overlap)[inside[1]]
             weights = (down[:, None] * along[None, :]).astype(fused.hrms.dtype)
-            contribution = contribution * weights
-        self._sum[(slice(None), *target)] += contribution
+            self._sum[(slice(None), *target)] += contribution * weights
+        else:
+            self._sum[(slice(None), *target)] = contribution
         assert self._valid is not None
         usable: Any = True
         if fused.valid is not None:
@@ -147,5 +148,6 @@ class RowBlender:
         self._tail = total[:, stop - rows.row :].copy()
         self._next_row = stop
         self._sum = self._valid = None
-        band.rows[:, ~band.valid] = 0
+        if not band.valid.all():
+            band.rows[:, ~band.valid] = 0
         return band

@@ -198,7 +198,7 @@ def _write(
             job_key = {**provenance, **_identity(inputs), "window": str(job.window)}
             folder = out.with_name(f".{out.name}.rows")
             store = RowStore(folder, job_key, resume=config.resume)
-        effect = job.run(writer, store=store, quiet=quiet)
+        effect = job.run(writer, store=store, stored=writer.stored, quiet=quiet)
         writer.commit()
         if store is not None:
             store.remove()

@@ -15,7 +15,7 @@ from bandweave.mosaic.consistent import ConsistencyEffect, ConsistentRows, estim
 from bandweave.mosaic.estimate import count_tiles, estimate_seconds
 from bandweave.mosaic.plan import TilePlan
 from bandweave.mosaic.resume import RowStore
-from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, run_scene
+from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, Stored, run_scene
 from bandweave.progress import progress
 from bandweave.source import PairSource
 from bandweave.window import Window
@@ -115,9 +115,14 @@ class Job:
         return TilePlan.of(self.fitted.reach, profile.shape, profile.ratio)
 
     def run(
-        self, sink: Sink, *, store: RowStore | None = None, quiet: bool = False
+        self,
+        sink: Sink,
+        *,
+        store: RowStore | None = None,
+        stored: Stored | None = None,
+        quiet: bool = False,
     ) -> ConsistencyEffect | None:
-        """Fuse the window into the sink, with progress on stderr.
+        """Fuse the window into the sink, with progress on stderr; see `run_scene`.
 
         Returns:
             What the consistency step changed, or None where there is none.
@@ -133,6 +138,7 @@ class Job:
                 window=window,
                 limits=self.limits,
                 store=store,
+                stored=stored if consistent is None else None,
                 advance=advance,
             )
         return None if consistent is None else consistent.effect

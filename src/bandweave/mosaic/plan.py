@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from bandweave.methods.base import FixedTile, Local, Reach, WholeScene
 from bandweave.window import Window
 
-# Rows and columns of the blocks that local methods are run on. Large enough that the apron (some
-# tens of pixels per side) costs little; flat, since whole rows of blocks are held: for 8 bands of
-# float32 and a scene 20,000 pixels wide, 160 MB.
-LOCAL_BLOCK = (256, 1024)
+# Most rows and columns of the blocks that local methods are run on. Large enough that the apron
+# (some tens of pixels per side) costs little.
+LOCAL_BLOCK = (1024, 1024)
+
+# Whole rows of blocks are held, so that wide scenes get flatter blocks: rows of about this many
+# pixels, for 8 bands of 16 bits 128 MiB, but not fewer than 256 rows.
+_PIXELS_HELD = 2**23
+_FEWEST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class TilePlan:
         """
         match reach:
             case Local(apron=apron, block=block):
-                rows, cols = block or (max(side // ratio, 1) * ratio for side in LOCAL_BLOCK)
+                rows, cols = block or _local_block(scene[1], ratio)
                 return cls(scene, rows, cols, 0, _multiple(apron, ratio), crosses_edge=False)
             case FixedTile(size=size, overlap=overlap, apron=apron):
                 if size % ratio or (size - overlap) % ratio or (overlap // 2) % ratio:
@@ -117,6 +121,13 @@ class TilePlan:
     def tile_cols(self, window: Window) -> range:
         """Return the tile columns that contribute to a window of the scene."""
         return _touching(window.col, window.col_stop, self.stride[1], self.overlap, self.cols)
+
+
+def _local_block(width: int, ratio: int) -> tuple[int, int]:
+    """Return rows and columns of the blocks of a scene of this width."""
+    most_rows, cols = LOCAL_BLOCK
+    rows = min(max(_PIXELS_HELD // width, _FEWEST_ROWS), most_rows)
+    return max(rows // ratio, 1) * ratio, max(cols // ratio, 1) * ratio
 
 
 def _multiple(value: int, ratio: int) -> int:

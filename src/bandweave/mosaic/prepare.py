@@ -256,7 +256,7 @@ def _measure(
     is_quick = method.measurement(profile) is None
     pixels = profile.shape[0] * profile.shape[1]
     with progress("Statistics", pixels, quiet=quiet or is_quick) as advance:
-        return measure_scene(method, source, limits, advance)
+        return measure_scene(method, source, limits, advance, precision=method.precision)
 
 
 def _quick(source: PairSource, window: Window, limits: RunLimits) -> tuple[str, float]:

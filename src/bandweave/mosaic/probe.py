@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bandweave.degrade.mtf import kernel_size
 from bandweave.degrade.sampling import blur_gaussian
@@ -179,14 +179,14 @@ class SplinePlane:
     """
 
     def __init__(self, image: Plane) -> None:
-        self._coefficients = ndimage.spline_filter(image, order=3, mode="mirror")
+        self._coefficients = scipy.ndimage.spline_filter(image, order=3, mode="mirror")
 
     def at(self, probe: Probe, rows: float, cols: float) -> Plane:
         """Return the `(N,)` values at the samples' places, displaced by `rows` and `cols`."""
         places = np.stack(
             [probe.rows + (probe.phase[0] + rows), probe.cols + (probe.phase[1] + cols)]
         )
-        values: Plane = ndimage.map_coordinates(
+        values: Plane = scipy.ndimage.map_coordinates(
             self._coefficients, places, order=3, mode="mirror", prefilter=False
         )
         return values
@@ -242,8 +242,8 @@ def _usable(pair: ImagePair, weight: Plane, search: int) -> Mask:
         return np.ones((h, w), dtype=bool)
     cells = pair.valid.reshape(h, pair.ratio, w, pair.ratio)
     # A Gaussian of half a ratio stands for the kernel; every place of the search has to be whole.
-    support = ndimage.gaussian_filter(weight, pair.ratio / 2, mode="nearest")
-    support = ndimage.minimum_filter(support, size=2 * search + 1, mode="nearest")
+    support = scipy.ndimage.gaussian_filter(weight, pair.ratio / 2, mode="nearest")
+    support = scipy.ndimage.minimum_filter(support, size=2 * search + 1, mode="nearest")
     centre = support[pair.ratio // 2 :: pair.ratio, pair.ratio // 2 :: pair.ratio]
     whole: Mask = cells.all(axis=(1, 3)) & (centre >= 1 - _MASKED_SHARE)
     return whole

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
+import scipy
 
 from bandweave.methods.statistics import Moments
 from bandweave.mosaic.probe import Plane, Probe, SplinePlane, kernel_gain, read_probes
@@ -62,7 +62,7 @@ def measure_sharpness(source: PairSource, displacement: Displacement) -> Relativ
         return float(np.mean(np.log(np.maximum(shares, 1e-12))))
 
     low, high = (share * ratio for share in _BLUR_RANGE)
-    found = optimize.minimize_scalar(
+    found = scipy.optimize.minimize_scalar(
         score, bounds=(low, high), method="bounded", options={"xatol": 0.01 * ratio}
     )
     blur = float(found.x)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandweave.errors import NodataError, ResourceError
 from bandweave.methods.base import (
@@ -24,6 +25,7 @@ from bandweave.methods.base import (
     WholeScene,
 )
 from bandweave.methods.statistics import SceneStatistics
+from bandweave.mosaic.base_blocks import BaseBlocks
 from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.resume import RowStore
@@ -35,6 +37,8 @@ from bandweave.threads import in_order
 from bandweave.window import Window
 
 Advance = Callable[[int], None]
+Stored = Callable[[Image], Image]
+"""Brings fused pixels to the type of the file."""
 
 
 class Sink(Protocol):
@@ -90,9 +94,16 @@ def fit_method(
 
 
 def measure_scene(
-    method: Method, source: PairSource, limits: RunLimits, advance: Advance = lambda _: None
+    method: Method,
+    source: PairSource,
+    limits: RunLimits,
+    advance: Advance = lambda _: None,
+    *,
+    precision: type[np.float32 | np.float64] = np.float64,
 ) -> SceneStatistics | None:
     """Gather what the method needs of the whole scene, or None where that is nothing.
+
+    In single precision sums come out to 1e-6 or better, in half the time.
 
     Raises:
         NodataError: The scene holds no valid pixel.
@@ -100,7 +111,9 @@ def measure_scene(
     measurement = method.measurement(source.profile)
     if measurement is None:
         return None
-    statistics = gather_statistics(source, measurement, workers=limits.workers, advance=advance)
+    statistics = gather_statistics(
+        source, measurement, precision=precision, workers=limits.workers, advance=advance
+    )
     if max(statistics.fine.count, statistics.coarse.count) == 0:
         raise NodataError(
             f"{method.id} needs statistics of the scene, but no pixel is valid in both images; "
@@ -118,6 +131,7 @@ def run_scene(
     window: Window | None = None,
     limits: RunLimits | None = None,
     store: RowStore | None = None,
+    stored: Stored | None = None,
     advance: Advance = lambda _: None,
 ) -> None:
     """Fuse a scene, or a window of it, into a sink.
@@ -130,6 +144,8 @@ def run_scene(
         window: Part of the scene; its pixels equal those of the full run. Default: all.
         limits: Threads and memory.
         store: Finished tile rows of an earlier, interrupted run of the same job.
+        stored: Brings blocks of local methods to the type of the rows that the sink takes, in the
+            threads that fuse; blended tiles are handed on as they are.
         advance: Called with the number of output pixels that were finished.
 
     Raises:
@@ -160,7 +176,7 @@ def run_scene(
         sink.write_rows(band.rows, band.valid)
 
     tiles = [plan[r, c] for r in rows[len(finished) :] for c in plan.tile_cols(window)]
-    fused = _fused_tiles(fitted, source, tiles, precision, limits)
+    fused = _fused_tiles(fitted, source, tiles, precision, limits, stored=stored)
     for (_, band, _), _ in in_order(write, _finished_rows(fused, blender), 1, ahead=1):
         advance(band.valid.size)
 
@@ -181,6 +197,8 @@ def _fused_tiles(
     tiles: list[Tile],
     precision: type[np.float32 | np.float64],
     limits: RunLimits,
+    *,
+    stored: Stored | None,
 ) -> Iterator[FusedTile]:
     match fitted.reach:
         case FixedTile(batch=batch):
@@ -188,7 +206,10 @@ def _fused_tiles(
         case Local() | WholeScene():
 
             def work(tile: Tile) -> FusedTile:
-                return _fuse_block(fitted, source, tile, precision)
+                block = _fuse_block(fitted, source, tile, precision)
+                if stored is None or block.hrms is None:
+                    return block
+                return FusedTile(tile, stored(block.hrms), block.valid)
 
             for _, fused in in_order(work, tiles, limits.workers):
                 yield fused
@@ -216,6 +237,7 @@ def _fuse_fixed(
     batch: int,
 ) -> Iterator[FusedTile]:
     """Prepare tiles in a thread, run them in batches, give them back in order."""
+    starts = None if fitted.base is None else BaseBlocks(fitted.base, source, precision)
 
     def prepare(tile: Tile) -> tuple[NetworkTile | None, Mask | None]:
         inside = tile.read.intersection(Window.whole(source.profile.shape))
@@ -224,7 +246,8 @@ def _fuse_fixed(
         valid = None if pair.valid is None else pair.valid[rows, cols]
         if valid is not None and not valid.any():
             return None, None
-        return fitted.prepare(_reflected(pair, inside, tile.read)), valid
+        start = None if starts is None else _reflected(starts.read(inside), inside, tile.read)
+        return fitted.prepare(_reflected_pair(pair, inside, tile.read), start), valid
 
     waiting: list[tuple[Tile, NetworkTile | None, Mask | None]] = []
     for tile, (prepared, valid) in in_order(prepare, tiles, 1, ahead=2 * batch):
@@ -244,20 +267,23 @@ def _fuse_waiting(
         yield FusedTile(tile, None if own is None else next(results), valid)
 
 
-def _reflected(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:
+def _reflected_pair(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:
     """Fill a tile that crosses the scene's edge by reflection (edge pixels repeated)."""
     if inside == wanted:
         return pair
-    before = (inside.row - wanted.row, inside.col - wanted.col)
-    after = (wanted.row_stop - inside.row_stop, wanted.col_stop - inside.col_stop)
-    fine = [(b, a) for b, a in zip(before, after, strict=True)]
-    coarse = [(b // pair.ratio, a // pair.ratio) for b, a in fine]
     return pair.replace(
-        spatial=np.pad(pair.spatial, [(0, 0), *fine], mode="symmetric"),
-        spectral=np.pad(pair.spectral, [(0, 0), *coarse], mode="symmetric"),
-        valid=None if pair.valid is None else np.pad(pair.valid, fine, mode="symmetric"),
+        spatial=_reflected(pair.spatial, inside, wanted),
+        spectral=_reflected(pair.spectral, inside.coarse(pair.ratio), wanted.coarse(pair.ratio)),
+        valid=None if pair.valid is None else _reflected(pair.valid[None], inside, wanted)[0],
         grid=None,
     )
+
+
+def _reflected(image: NDArray[Any], inside: Window, wanted: Window) -> NDArray[Any]:
+    """Fill an image `(C, H, W)` of `inside` up to `wanted` by reflection."""
+    rows = (inside.row - wanted.row, wanted.row_stop - inside.row_stop)
+    cols = (inside.col - wanted.col, wanted.col_stop - inside.col_stop)
+    return np.pad(image, [(0, 0), rows, cols], mode="symmetric")
 
 
 def _check_memory(fitted: Fitted, plan: TilePlan, limits: RunLimits) -> None:

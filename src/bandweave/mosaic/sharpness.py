@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from bandweave.degrade.observe import observe
 from bandweave.errors import SensorModelError
@@ -134,7 +134,7 @@ def _detail(pair: ImagePair) -> float:
     pan = pair.spatial.mean(axis=0)
     slopes = np.square(np.diff(pan, axis=0)[:, :-1]) + np.square(np.diff(pan, axis=1)[:-1])
     if pair.valid is not None:
-        slopes = slopes * ndimage.binary_erosion(pair.valid)[:-1, :-1]
+        slopes = slopes * scipy.ndimage.binary_erosion(pair.valid)[:-1, :-1]
     return float(slopes.sum())
 
 
@@ -158,7 +158,7 @@ def _comparable(patch: ImagePair) -> Mask:
     valid = np.ones(patch.shape, dtype=bool) if patch.valid is None else patch.valid
     whole = np.all(valid.reshape(h, patch.ratio, w, patch.ratio), axis=(1, 3))
     around = np.ones((2 * _EDGE + 1, 2 * _EDGE + 1), dtype=bool)
-    inner: Mask = ndimage.binary_erosion(whole, around)
+    inner: Mask = scipy.ndimage.binary_erosion(whole, around)
     return inner
 
 

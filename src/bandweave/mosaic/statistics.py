@@ -17,6 +17,7 @@ def gather_statistics(
     source: PairSource,
     measurement: Measurement,
     *,
+    precision: type[np.float32 | np.float64] = np.float64,
     workers: int = 1,
     advance: Callable[[int], None] = lambda _: None,
 ) -> SceneStatistics:
@@ -28,6 +29,7 @@ def gather_statistics(
     Args:
         source: The scene.
         measurement: The method's features and the context they need.
+        precision: Type in which features are computed; their sums are always double.
         workers: Threads that read and measure.
         advance: Called with the number of fine pixels done.
     """
@@ -35,7 +37,7 @@ def gather_statistics(
     plan = TilePlan.of(Local(measurement.apron), profile.shape, profile.ratio)
 
     def measure(tile: Tile) -> SceneStatistics:
-        pair = source.read(tile.read, np.float64)
+        pair = source.read(tile.read, precision)
         features = measurement.features(pair)
         core = tile.run.relative_to(tile.read)
         fine, coarse = core.slices, core.coarse(profile.ratio).slices

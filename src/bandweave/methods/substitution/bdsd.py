@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import nnls
+import scipy
 
 from bandweave.degrade.mtf import Kernel, kernel_size, mtf_kernel
 from bandweave.degrade.observe import observation_apron
@@ -122,6 +122,8 @@ def _constrained(moments: Moments, bands: int, target: int) -> Vector:
     strength, axes = np.linalg.eigh(gram)
     kept = strength > _SINGULAR * strength[-1]
     root = np.sqrt(strength[kept])
-    weights: Vector = nnls(root[:, None] * axes[:, kept].T, (axes[:, kept].T @ right) / root)[0]
+    weights: Vector = scipy.optimize.nnls(
+        root[:, None] * axes[:, kept].T, (axes[:, kept].T @ right) / root
+    )[0]
     signed: Vector = weights * signs
     return signed
