@@ -28,7 +28,7 @@ def test_the_demo_leaves_files_a_picture_and_a_table(tmp_path, capsys) -> None:
     out = tmp_path / "demo"
     assert demo("--out", out, "--size", 192, "--json") == 0
     table = {row["method"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(table) == ["exp", "gsa", "u2net"]
+    assert list(table) == ["exp", "bt_h", "u2net"]
     with rasterio.open(out / "truth.tif") as file:
         truth = file.read().astype(float)
     for method, row in table.items():
@@ -47,11 +47,11 @@ def test_the_demo_leaves_files_a_picture_and_a_table(tmp_path, capsys) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 6001])
-def test_the_shipped_weights_beat_interpolation_and_gsa(tmp_path, seed) -> None:
+def test_the_shipped_weights_beat_interpolation_and_bt_h(tmp_path, seed) -> None:
     scene = synthetic_scene(seed, (320, 320))
     pan, ms, _ = scene.write_geotiff_pair(tmp_path)
     scores = {}
-    for method in ("exp", "gsa", "u2net"):
+    for method in ("exp", "bt_h", "u2net"):
         out = tmp_path / f"{method}.tif"
         fuse(pan, ms, out, method=method, sensor="wv3")
         with rasterio.open(out) as file:
@@ -61,7 +61,7 @@ def test_the_shipped_weights_beat_interpolation_and_gsa(tmp_path, seed) -> None:
             -sam(fused, scene.gt),
             -ergas(fused, scene.gt, ratio=4),
         )
-    for rival in ("exp", "gsa"):
+    for rival in ("exp", "bt_h"):
         assert all(np.greater(scores["u2net"], scores[rival])), scores
 
 

@@ -290,8 +290,8 @@ METHODS: dict[str, MethodEntry] = {
         reach="the whole scene at once",
         statistics="none",
         parity=(
-            "toolbox images to 1e-8 DN in toolbox mode, which keeps two defects of its program; "
-            "corrected otherwise"
+            "toolbox images to 1e-8 DN in toolbox mode, which keeps two defects of its program and "
+            "its λ; corrected otherwise"
         ),
         ratios="any whole ratio; weights known for six sensors, equal ones otherwise",
         create=Tv,

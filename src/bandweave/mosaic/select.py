@@ -11,8 +11,9 @@ from bandweave.methods.nets.zoo import WEIGHTS, card_of
 from bandweave.methods.table import MethodEntry, find_method
 from bandweave.pair import PairProfile
 
-# Best of the classical methods on most pairs among those that need no sensor model.
-CLASSICAL_DEFAULT = "gsa"
+# Of the classical methods that need no sensor model the one that spoils no band and no picture
+# (docs/decisions/0008).
+CLASSICAL_DEFAULT = "pracs"
 # Best without training where the sharp image has several bands (docs/hyperspectral.md).
 HYPERSPECTRAL_DEFAULT = "local_regression"
 

@@ -29,7 +29,7 @@ from bandweave.window import Window
 
 SEED = 3
 """Seed of the scene; neither trained on nor validated with."""
-METHODS = {"exp": "interpolation", "gsa": "GSA, classical", "u2net": "U2Net-L, shipped"}
+METHODS = {"exp": "interpolation", "bt_h": "BT-H, classical", "u2net": "U2Net-L, shipped"}
 _WEIGHTS = "u2net-l-wv"
 _SHOWN = 300  # pixels per side of a panel
 _ZOOM = 60  # pixels per side of the enlarged part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,7 +83,9 @@ def test_more_regularisation_smooths_more():
 
 def test_sensors_bring_their_settings():
     pair = make_pair(4).replace(sensor=find_sensor("ge1"))
-    assert Tv().fit(pair.profile, None).settings.regularisation == 157.8954
+    scene, toolbox = (Tv(toolbox=t).fit(pair.profile, None).settings for t in (False, True))
+    assert toolbox.regularisation == 157.8954
+    assert scene == replace(toolbox, regularisation=1e-3)
     unknown = Tv().fit(pair.replace(sensor=None).profile, None).settings
     assert unknown.weights == (0.25,) * 4
 

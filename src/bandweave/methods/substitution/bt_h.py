@@ -20,7 +20,7 @@ from bandweave.radiometry import Image
 HAZE_SHARES = {"blue": 0.95, "green": 0.45, "red": 0.40, "nir": 0.05}
 
 # Percentile that stands for the minimum of a band. A single black pixel that no mask tells would
-# make the haze 0, which costs hazy scenes 5 to 18 dB in the blue; a thousandth of the pixels does
+# make the haze 0, which costs hazy scenes up to 20 dB in the blue; a thousandth of the pixels does
 # not (docs/decisions/0008).
 _DARKEST = 0.1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,9 @@ class TvSettings:
 _WV3 = TvSettings((0.0657, 0.1012, 0.1537, 0.1473, 0.1245, 0.1545, 0.1338, 0.1192), 1e-3)
 _GE1 = TvSettings((0.1552, 0.3959, 0.2902, 0.1587), 157.8954)
 _IKONOS = TvSettings((0.1091, 0.2127, 0.2928, 0.3854), 0.47106, step=1.064, iterations=10)
+# What the corrected iteration takes, since the toolbox's λ was found with its defects: with 158 DN
+# it paints a GeoEye-1 scene flat (docs/classical.md).
+_MILD = 1e-3
 # As the toolbox has them; it has none for WorldView-2, whose bands are WorldView-3's.
 SETTINGS: dict[str, TvSettings] = {
     "wv2": _WV3,
@@ -113,14 +116,15 @@ class Tv:
 
     The toolbox's program differs in two places, which published numbers contain: it computes
     D Dᵀ z where c z − D Dᵀ z belongs, and takes the vertical plane of band i from plane i + 4 of
-    all 2C, which is right for four bands only. `toolbox` does the same.
+    all 2C, which is right for four bands only. `toolbox` does the same, with the toolbox's λ.
 
     Source: F. Palsson, J. R. Sveinsson and M. O. Ulfarsson, 2013, "A new pansharpening algorithm
     based on total variation", IEEE GRSL 11(1), 318-322.
     """
 
     settings: TvSettings | None = None
-    """None for those of the sensor in `SETTINGS`; for others equal weights and λ = 1e-3."""
+    """None for those of the sensor in `SETTINGS`, for others equal weights; λ = 1e-3, in toolbox
+    mode the sensor's."""
     toolbox: bool = False
     """Equal to the field's MATLAB toolbox, with both defects."""
     id: str = "tv"
@@ -140,7 +144,7 @@ class Tv:
         """
         del statistics
         require_pan(profile, self.id)
-        settings = self.settings or _settings_of(profile)
+        settings = self.settings or _settings_of(profile, toolbox=self.toolbox)
         if len(settings.weights) != profile.bands:
             raise BandCountError(
                 f"tv needs one weight per band: {profile.bands} bands, "
@@ -156,11 +160,11 @@ class Tv:
         return FittedTv(WholeScene(size * 15 * profile.bands), settings, self.toolbox)
 
 
-def _settings_of(profile: PairProfile) -> TvSettings:
+def _settings_of(profile: PairProfile, *, toolbox: bool) -> TvSettings:
     known = None if profile.sensor is None else SETTINGS.get(profile.sensor.id)
-    if known is not None and len(known.weights) == profile.bands:
-        return known
-    return TvSettings((1 / profile.bands,) * profile.bands, 1e-3)
+    if known is None or len(known.weights) != profile.bands:
+        return TvSettings((1 / profile.bands,) * profile.bands, _MILD)
+    return known if toolbox else replace(known, regularisation=_MILD)
 
 
 def gradient(x: Image) -> Image:
