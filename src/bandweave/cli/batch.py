@@ -18,7 +18,7 @@ from bandweave.products.plain import NamingRule
 
 # A part of a scene means nothing for many; the rest of these is declared here.
 _NOT_SHARED = {
-    "spatial", "rest", "window", "bbox", "resume", "dry_run", "as_json", "quiet",
+    "spatial", "rest", "window", "bbox", "resume", "dry_run", "as_json", "quiet", "adapt_minutes",
 }  # fmt: skip
 
 

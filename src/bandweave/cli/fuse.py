@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -60,6 +62,15 @@ def _cores() -> int:
     type=click.Choice(["scene", "toolbox"]),
     default="scene",
     help="Classical methods as scenes need them, or as the MATLAB toolbox has them.",
+)
+@click.option(
+    "--adapt",
+    "adapt_minutes",
+    is_flag=False,
+    flag_value=15.0,
+    type=float,
+    metavar="[MINUTES]",
+    help="Tune weights to this scene first; they are kept beside OUT. 15 minutes if not given.",
 )
 @click.option("--tiling", type=click.Choice(["blend", "official"]), default="blend")
 @click.option(
@@ -121,9 +132,11 @@ def _cores() -> int:
 def command(
     spatial: str,
     rest: tuple[str, ...],
+    *,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    adapt_minutes: float | None,
     **options: Any,
 ) -> None:
     r"""Fuse PAN (or MSI) with MS (or HSI) into OUT.
@@ -146,10 +159,31 @@ def command(
     def tell(text: str) -> None:
         click.echo(text, err=True)
 
+    if adapt_minutes is not None and not dry_run:
+        paths = (spatial, spectral, rest[-1])
+        options["weights"] = _adapted(paths, adapt_minutes, options, tell)
     report = fuse(
         spatial, spectral, rest[-1], dry_run=dry_run, tell=None if quiet else tell, **options
     )
     click.echo(json.dumps(report.as_dict(), indent=2) if as_json else _sentence(report))
+
+
+def _adapted(
+    paths: tuple[str, str | None, str],
+    minutes: float,
+    options: dict[str, Any],
+    tell: Callable[[str], None],
+) -> str:
+    """Tune weights to the scene; return their file, which lies beside the output."""
+    from bandweave.config import FuseConfig  # noqa: PLC0415  # late, see above
+    from bandweave.train.adapt_files import adapt_files  # noqa: PLC0415  # late, see above
+
+    spatial, spectral, out = paths
+    weights = Path(out).with_suffix(".safetensors")
+    second = None if spectral is None else Path(spectral)
+    config = FuseConfig.checked(**options)
+    adapt_files(Path(spatial), second, weights, config, minutes=minutes, seed=1, tell=tell)
+    return str(weights)
 
 
 def _sentence(report: FuseReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,3 +121,16 @@ def test_the_command_writes_weights_that_fuse(rng: np.random.Generator, tmp_path
     options = ["--weights", str(out), "--sensor", "ikonos", "--full-scale", "2047", "-q"]
     fused = CliRunner().invoke(cli, ["fuse", *files, *options])
     assert fused.exit_code == 0, fused.output
+
+
+def test_fuse_can_adapt_first(rng: np.random.Generator, tmp_path: Path) -> None:
+    pair = made_pair(rng)
+    images = {"I_PAN": pair.spatial[0], "I_MS_LR": pair.spectral.transpose(1, 2, 0)}
+    io.savemat(tmp_path / "pair.mat", images)
+    files = [str(tmp_path / name) for name in ("pair.mat", "fused.mat")]
+    options = ["--sensor", "ikonos", "--full-scale", "2047", "--json"]
+    run = CliRunner().invoke(cli, ["fuse", *files, "--adapt", "0.01", *options])
+    assert run.exit_code == 0, run.output
+    report = json.loads(run.stdout)
+    assert report["weights"] == str(tmp_path / "fused.safetensors")
+    assert load_weights(tmp_path / "fused.safetensors").card.name == "fused"
