@@ -442,7 +442,7 @@ def test_a_long_dry_run_names_the_faster_method(run, pair, weights, tmp_path, mo
     arguments = ("fuse", *pair, tmp_path / "o.tif", "--weights", weights, "--full-scale", 2047)
     assert "That is long" not in run(*arguments, "--dry-run")[1]
     monkeypatch.setattr(job, "LONG", 0.0)
-    assert "--method gsa takes about" in run(*arguments, "--dry-run")[1]
+    assert "--method pracs takes about" in run(*arguments, "--dry-run")[1]
 
 
 def test_overviews_can_be_left_out(run, tmp_path):
