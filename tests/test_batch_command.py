@@ -152,6 +152,22 @@ def test_other_options_are_other_work(run, folder, tmp_path) -> None:
     assert (status, stdout.splitlines()[-1]) == (0, "3 done.")
 
 
+def test_other_work_in_between_does_not_undo_what_is_done(run, folder, tmp_path) -> None:
+    out = tmp_path / "out"
+    run("batch", folder, out, *EXP)
+    run("batch", folder, out, "--method", "brovey", "--align", "off")
+    run("batch", folder, out, *EXP, "--dtype", "float32")  # refused: the names are taken
+    assert run("batch", folder, out, *EXP)[1].splitlines()[-1] == "3 skipped."
+
+
+@pytest.mark.parametrize("name", ["method", "sensor", "weights"])
+def test_a_name_that_does_not_exist_is_said_once(run, folder, tmp_path, name) -> None:
+    status, stdout, err = run("batch", folder, tmp_path / "out", f"--{name}", "nosuch")
+    assert (status, stdout) == (1, "")
+    assert err.count("nosuch") == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_results_inside_the_folder_are_not_taken_for_products(run, folder) -> None:
     out = folder / "ms"
     assert run("batch", folder, out, *EXP)[1].splitlines()[-1] == "3 done."

@@ -21,6 +21,8 @@ from bandweave.errors import (
     ProductError,
 )
 from bandweave.methods.nets.card import file_sha256
+from bandweave.methods.nets.zoo import card_of
+from bandweave.methods.table import find_method
 from bandweave.mosaic.bundles import fuse_bundle, opened
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.job import Tell, in_words
@@ -29,6 +31,7 @@ from bandweave.parallel.manifest import Entry, Manifest, State
 from bandweave.products.bundle import Bundle
 from bandweave.products.plain import NamingRule
 from bandweave.products.survey import survey
+from bandweave.sensors import find_sensor
 
 MANIFEST = "manifest.jsonl"
 """Name of the manifest in the folder of the results."""
@@ -119,6 +122,7 @@ def fuse_batch(
 
     Raises:
         ProductError: Nothing was recognised.
+        UnknownNameError: There is no such method, sensor or weight file.
         OutputError: The folder of the results or the manifest cannot be written.
     """
     say = tell or (lambda _: None)
@@ -128,9 +132,10 @@ def fuse_batch(
             f"No product was recognised below {folder}; see docs/products.md for what is, or give "
             "a naming rule (--rule '*_pan.tif' '*_ms.tif')."
         )
+    _check_names(config)
     problems = tuple(problem.sentence for problem in found.problems)
     manifest = Manifest(out / MANIFEST)
-    known = manifest.latest()
+    known = manifest.standing()
     config = config.model_copy(update={"resume": resume})
     options = _options_hash(config)
     tasks = [_look(bundle, out, config, options) for bundle in found.bundles]
@@ -141,7 +146,7 @@ def fuse_batch(
     outcomes: list[Outcome] = []
     for number, task in enumerate(tasks, start=1):
         say(f"[{number}/{len(tasks)}] {task.bundle.name}")
-        outcome = _run(task, known.get(task.bundle.name), config, manifest, tell)
+        outcome = _run(task, known.get(task.entry.output), config, manifest, tell)
         outcomes.append(outcome)
         if outcome.error is not None:
             say(f"Failed: {outcome.error}")
@@ -169,7 +174,7 @@ def _look(bundle: Bundle, out: Path, config: FuseConfig, options: str) -> _Task:
 
 def _planned(task: _Task, known: dict[str, Entry], config: FuseConfig) -> Outcome:
     """Say what a run would do."""
-    earlier = known.get(task.bundle.name)
+    earlier = known.get(task.entry.output)
     if task.error is not None:
         return Outcome(task.bundle, "failed", error=task.error)
     state: OutcomeState = "skipped" if _is_done(task, earlier, config) else "planned"
@@ -224,7 +229,7 @@ def _is_done(task: _Task, earlier: Entry | None, config: FuseConfig) -> bool:
 
 def _may_write(task: _Task, earlier: Entry | None, config: FuseConfig) -> bool:
     """Tell whether the output is free, may be replaced, or is that of this very work."""
-    is_ours = earlier is not None and earlier.state != "failed" and earlier.is_same_work(task.entry)
+    is_ours = earlier is not None and earlier.is_same_work(task.entry)
     return config.overwrite or is_ours or not Path(task.entry.output).exists()
 
 
@@ -260,6 +265,16 @@ def _options_hash(config: FuseConfig) -> str:
     if config.weights is not None and Path(config.weights).is_file():
         content["weights"] = file_sha256(Path(config.weights))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _check_names(config: FuseConfig) -> None:
+    """Say once, not for every product, that there is no such method, sensor or weight file."""
+    if config.method is not None:
+        find_method(config.method)
+    if config.sensor is not None:
+        find_sensor(config.sensor)
+    if config.weights is not None:
+        card_of(config.weights)
 
 
 def _make_folder(out: Path) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from bandweave.errors import OutputError
+from bandweave.parallel.lines import append_line, read_lines
 
 State = Literal["started", "done", "failed"]
 
@@ -18,9 +17,9 @@ class Entry:
     """What happened to a task."""
 
     name: str
-    """Name of the task; later entries of a name go before earlier ones."""
+    """Name of the task."""
     state: State
-    """`started` stays the last one where a run was killed."""
+    """`started` stays the last one of an output where a run was killed."""
     output: str
     """File that the task writes."""
     options: str
@@ -57,20 +56,32 @@ class Manifest:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def latest(self) -> dict[str, Entry]:
-        """Return the last entry of each name.
+    def standing(self) -> dict[str, Entry]:
+        """Return what each output was last made of, or was being made of when a run was killed.
+
+        Outputs are written whole or not at all: a task that failed has left the one before.
 
         Raises:
             OutputError: The file exists and cannot be read.
         """
-        try:
-            text = self.path.read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise OutputError(f"{self.path} could not be read: {error.strerror}.") from error
-        entries = (_entry(line) for line in text.splitlines())
-        return {entry.name: entry for entry in entries if entry is not None}
+        standing: dict[str, Entry] = {}
+        done: dict[str, Entry] = {}
+        for entry in self._entries():
+            if entry.state == "failed":
+                standing.pop(entry.output, None)
+                if entry.output in done:
+                    standing[entry.output] = done[entry.output]
+                continue
+            standing[entry.output] = entry
+            if entry.state == "done":
+                done[entry.output] = entry
+        return standing
+
+    def _entries(self) -> Iterator[Entry]:
+        for content in read_lines(self.path):
+            entry = _entry(content)
+            if entry is not None:
+                yield entry
 
     def record(self, entry: Entry) -> None:
         """Append an entry.
@@ -78,30 +89,13 @@ class Manifest:
         Raises:
             OutputError: The file cannot be written.
         """
-        line = json.dumps(asdict(entry), ensure_ascii=False).encode() + b"\n"
-        try:
-            with self.path.open("ab+") as stream:
-                if self._ends_within_a_line(stream):
-                    line = b"\n" + line
-                stream.write(line)
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            raise OutputError(f"{self.path} could not be written: {error.strerror}.") from error
-
-    @staticmethod
-    def _ends_within_a_line(stream: Any) -> bool:
-        if stream.seek(0, os.SEEK_END) == 0:
-            return False
-        stream.seek(-1, os.SEEK_END)
-        return bool(stream.read(1) != b"\n")
+        append_line(self.path, asdict(entry))
 
 
-def _entry(line: str) -> Entry | None:
+def _entry(content: dict[str, Any]) -> Entry | None:
     """Read a line; None where it is no entry."""
+    known = {name.name for name in fields(Entry)}
     try:
-        content = json.loads(line)
-        known = {name.name for name in fields(Entry)}
         return Entry(**{key: value for key, value in content.items() if key in known})
-    except (ValueError, TypeError, AttributeError):
+    except TypeError:
         return None
