@@ -214,7 +214,7 @@ def _search(fit: _Fit) -> tuple[PointSpread, Phase, float | None]:
     if small.mixture(square).score < best.score:
         return square, middle, None
     final = _refine(fit, best.point, best.size)
-    sigma, row, col = math.exp(final.point[0]), final.point[1], final.point[2]
+    sigma, row, col = math.exp(final.point[0]), float(final.point[1]), float(final.point[2])
     return gaussian_spread(sigma, final.size, (row, col)), (_snapped(row), _snapped(col)), sigma
 
 
