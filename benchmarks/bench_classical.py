@@ -115,6 +115,7 @@ def run(command: list[str], threads: int) -> Cost:
     # The system's GDAL brings Python modules of its own; each thread is a BLAS thread already.
     clean = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment = {**clean, "OMP_NUM_THREADS": "1", "GDAL_NUM_THREADS": str(threads)}
+    os.sync()  # what was written before is not to be written out meanwhile
     start = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

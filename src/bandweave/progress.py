@@ -7,18 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 Advance = Callable[[int], None]
 """Called with the number of pixels that were done."""
 
@@ -32,38 +20,19 @@ def unseen(pixels: int) -> None:
 _LOG_EVERY = 10.0
 
 
-class _Rate(ProgressColumn):
-    """Megapixels of output per second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text("-- MPix/s" if not speed else f"{speed / 1e6:.2g} MPix/s")
-
-
 @contextmanager
 def progress(title: str, pixels: int, *, quiet: bool = False) -> Iterator[Advance]:
     """Show the progress of `pixels` pixels of work; yield a function to call with pixels done."""
     if quiet:
         yield unseen
     elif sys.stderr.isatty():
-        with _bar() as bar:
+        from bandweave.progress_bar import make_bar  # noqa: PLC0415  # slow to load, rarely seen
+
+        with make_bar() as bar:
             task = bar.add_task(title, total=pixels)
             yield lambda done: bar.update(task, advance=done)
     else:
         yield _Log(title, pixels).advance
-
-
-def _bar() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        _Rate(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
 
 
 class _Log:

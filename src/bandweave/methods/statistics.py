@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 
 _AT_ONCE = 2**13  # pixels: few enough for products in single precision, and for the cache
-_SAMPLE = 64  # every so many pixels tell about where the mean is
+_SAMPLE = 8  # every eighth row and column tells about where the mean is
 
 Vector = NDArray[np.float64]
 Matrix = NDArray[np.float64]
@@ -54,31 +53,27 @@ class Moments:
     @classmethod
     def of(cls, features: Image, valid: Mask | None = None) -> Moments:
         """Sum over the valid pixels of `features` `(F, H, W)`."""
-        everywhere = features.reshape(features.shape[0], math.prod(features.shape[1:]))
-        columns = everywhere if valid is None else features[:, valid]
-        count = columns.shape[1]
-        if count == 0:
-            return cls.empty(features.shape[0])
-        # Counted from near the mean, so that one pass keeps the digits; in portions of the cache.
-        origin = columns[:, ::_SAMPLE].mean(axis=1, dtype=np.float64)
-        origin = origin.astype(columns.dtype).astype(np.float64)
-        total = np.zeros(len(columns))
-        products = np.zeros((len(columns), len(columns)))
-        for first in range(0, count, _AT_ONCE):
-            part = columns[:, first : first + _AT_ONCE] - origin[:, None].astype(columns.dtype)
+        stack = features if valid is None else features[:, valid][:, None]
+        bands, rows, cols = stack.shape
+        count = rows * cols
+        if count == 0 or bands == 0:
+            return replace(cls.empty(bands), count=count)
+        # Counted from near the mean, so that one pass keeps the digits.
+        origin = stack[:, ::_SAMPLE, ::_SAMPLE].mean(axis=(1, 2)).astype(stack.dtype)
+        total = np.zeros(bands)
+        products = np.zeros((bands, bands))
+        smallest, largest = np.full(bands, np.inf), np.full(bands, -np.inf)
+        for window in _portions(rows, cols):
+            part = (stack[:, *window] - origin[:, None, None]).reshape(bands, -1)
             total += np.einsum("fn->f", part)
             for i, feature in enumerate(part):
                 products[i, i:] += np.vecdot(part[i:], feature)
+            np.minimum(smallest, part.min(axis=1), out=smallest)
+            np.maximum(largest, part.max(axis=1), out=largest)
         products = np.triu(products) + np.triu(products, 1).T
-        shift = total / count
+        base, shift = origin.astype(np.float64), total / count
         comoment = products - count * np.outer(shift, shift)
-        return cls(
-            count,
-            origin + shift,
-            comoment,
-            columns.min(axis=1).astype(np.float64),
-            columns.max(axis=1).astype(np.float64),
-        )
+        return cls(count, base + shift, comoment, base + smallest, base + largest)
 
     def merged(self, other: Moments) -> Moments:
         """Add the pixels of `other`."""
@@ -101,6 +96,14 @@ class Moments:
     def covariance(self) -> Matrix:
         """Return the covariance `(F, F)`, dividing by n − 1."""
         return self.comoment / max(self.count - 1, 1)
+
+
+def _portions(rows: int, cols: int) -> Iterator[tuple[slice, slice]]:
+    """Cut an image into portions of about 2¹³ pixels."""
+    down, along = max(_AT_ONCE // cols, 1), min(cols, _AT_ONCE)
+    for top in range(0, rows, down):
+        for left in range(0, cols, along):
+            yield slice(top, top + down), slice(left, left + along)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
