@@ -16,10 +16,8 @@ from bandweave.mosaic.job import in_words
 from bandweave.products.bundle import ProductImage
 from bandweave.products.plain import NamingRule
 
-# A part of a scene means nothing for many; the rest of these is declared here.
-_NOT_SHARED = {
-    "spatial", "rest", "window", "bbox", "resume", "dry_run", "as_json", "quiet", "adapt_minutes",
-}  # fmt: skip
+# The options of `fuse`, but a part of a scene means nothing for many; --resume is declared here.
+_SHARED = set(FuseConfig.model_fields) - {"window", "bbox", "resume"}
 
 
 @click.command(context_settings={"show_default": True})
@@ -71,7 +69,7 @@ def command(
         click.get_current_context().exit(1)
 
 
-command.params += [option for option in fuse_command.params if option.name not in _NOT_SHARED]
+command.params += [option for option in fuse_command.params if option.name in _SHARED]
 
 
 def _lines(report: BatchReport) -> Iterator[str]:
