@@ -95,8 +95,19 @@ class NetworkTile:
 class FittedTiles(Fitted, Protocol):
     """A fitted `FixedTile` method, which runs several tiles at once."""
 
-    def prepare(self, pair: ImagePair) -> NetworkTile:
-        """Do the local part (phase, sharpness, base) on a tile with its apron; cut the apron."""
+    @property
+    def base(self) -> Fitted | None:
+        """Return the local method whose result the tiles start from, or None."""
+        ...
+
+    def prepare(self, pair: ImagePair, start: Image | None = None) -> NetworkTile:
+        """Do the local part (phase, sharpness) on a tile with its apron; cut the apron.
+
+        Args:
+            pair: The tile with its apron.
+            start: `(C, H, W)` of the same extent: what `base` makes of it within the scene. From
+                the pair alone where it is not given.
+        """
         ...
 
     def fuse_batch(self, tiles: Sequence[NetworkTile]) -> list[Image]:

@@ -117,7 +117,7 @@ class LearnedMethod:
             reach=FixedTile(
                 size=card.tile,
                 overlap=_overlap(card.tile, unit),
-                apron=preparation.apron,
+                apron=preparation.apron_beside_base,
                 batch=runner.batch,
             ),
         )
@@ -132,7 +132,7 @@ class LearnedMethod:
         base = self._base()
         if base is None:
             return None
-        return fitted_base(base, profile, statistics, self.weights.card)
+        return fitted_base(base, profile, statistics, self.weights.card, self.pan_sigma)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,16 +146,28 @@ class FittedTileNetwork:
     runner: TileRunner
     reach: FixedTile
 
+    @property
+    def base(self) -> FittedBase | None:
+        """Return the closed form that the tiles start from, or None."""
+        return self.preparation.base
+
     def fuse(self, pair: ImagePair) -> Image:
         """Return `hrms` `(C, size, size)` of one tile with its apron, physical values.
+
+        What the network starts from is made of the tile with its apron alone: exact inside a scene
+        only where it is handed to `prepare`.
 
         Raises:
             ShapeError: The pair is not a tile with its apron.
         """
         return self.fuse_batch([self.prepare(pair)])[0]
 
-    def prepare(self, pair: ImagePair) -> NetworkTile:
+    def prepare(self, pair: ImagePair, start: Image | None = None) -> NetworkTile:
         """Bring a tile with its apron to what the weights know; cut the apron.
+
+        Args:
+            pair: The tile with its apron.
+            start: What the network starts from, of the same extent; see `Preparation`.
 
         Raises:
             ShapeError: The pair is not a tile with its apron.
@@ -167,7 +179,8 @@ class FittedTileNetwork:
                 f"context per side, got a pair of {pair.shape[0]} x {pair.shape[1]} pixels; fuse "
                 "larger images with `bandweave.fuse`."
             )
-        return _crop(self.preparation(pair), Window(apron, apron, size, size), pair.ratio)
+        tile = self.preparation(pair, start)
+        return _crop(tile, Window(apron, apron, size, size), pair.ratio)
 
     def fuse_batch(self, tiles: Sequence[NetworkTile]) -> list[Image]:
         """Fuse prepared tiles; each result is the same whatever else is in the batch.

@@ -18,6 +18,10 @@ from bandweave.methods.table import find_method
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
 
+# Blocks in which a base is computed for networks with a tile of their own: many tiles share one,
+# and two rows of blocks are held (for 8 bands and a scene 20,000 pixels wide, 160 MB).
+_BASE_BLOCK = (128, 512)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedBase:
@@ -28,11 +32,14 @@ class FittedBase:
     """Type in which the method computes."""
     consistency: Consistency | None
     """The step behind the method, for networks that were trained to change only what it leaves."""
-    apron: int
-    """Fine pixels of context per side that both need."""
+    pan_sigma: float
+    """Width of the Gaussian over the PAN, fine pixels: the base sees what the network sees."""
+    reach: Local
+    """Of all three."""
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return what the network starts from `(C, H, W)`, physical values, float32."""
+        pair = soften(pair, self.pan_sigma)
         if pair.spatial.dtype != self.precision:
             pair = pair.replace(
                 spatial=pair.spatial.astype(self.precision),
@@ -63,21 +70,30 @@ class Preparation:
     @property
     def apron(self) -> int:
         """Return the fine pixels of context that make the result exact, a multiple of the ratio."""
+        return max(self.apron_beside_base, 0 if self.base is None else self.base.reach.apron)
+
+    @property
+    def apron_beside_base(self) -> int:
+        """Return the same where what the network starts from is given."""
         moved = 0
         if any(self.shift):
             moved = interpolation_apron(1) + int(max(abs(s) for s in self.shift))
-        blur = blur_apron(self.pan_sigma, self.ratio)
-        based = 0 if self.base is None else self.base.apron
-        return max(self.ratio * moved, -(-(blur + based) // self.ratio) * self.ratio)
+        return max(self.ratio * moved, blur_apron(self.pan_sigma, self.ratio))
 
-    def __call__(self, pair: ImagePair) -> NetworkTile:
-        """Return what the network is given, of the extent of the pair."""
-        softened = soften(pair, self.pan_sigma)
+    def __call__(self, pair: ImagePair, start: Image | None = None) -> NetworkTile:
+        """Return what the network is given, of the extent of the pair.
+
+        Args:
+            pair: A part of the scene.
+            start: `(C, H, W)`, what the base makes of the part within the scene; computed from the
+                pair alone where it is not given.
+        """
+        if self.base is not None and start is None:
+            start = self.base.fuse(pair)
         spectral = pair.spectral
         if any(self.shift):
             spectral = interpolate(pair.spectral, 1, self.shift, border="symmetric")
-        start = None if self.base is None else self.base.fuse(softened)
-        return NetworkTile(softened.spatial, spectral, start)
+        return NetworkTile(soften(pair, self.pan_sigma).spatial, spectral, start)
 
 
 def make_base(name: str) -> Method:
@@ -108,7 +124,11 @@ def base_measurement(base: Method, profile: PairProfile, pan_sigma: float) -> Me
 
 
 def fitted_base(
-    base: Method, profile: PairProfile, statistics: SceneStatistics | None, card: WeightCard
+    base: Method,
+    profile: PairProfile,
+    statistics: SceneStatistics | None,
+    card: WeightCard,
+    pan_sigma: float,
 ) -> FittedBase:
     """Fit the closed form that a network starts from.
 
@@ -117,24 +137,28 @@ def fitted_base(
         profile: The pair.
         statistics: What `base_measurement` asked for.
         card: The weights; of a network trained with the consistency step, the base passes it too.
+        pan_sigma: Blur of the PAN, fine pixels.
 
     Raises:
         ConfigError: The base needs the whole scene at once.
         FusionError: The pair does not suit the base, or the step: its sensor model is not known.
     """
-    fitted = base.fit(profile, statistics)
+    fitted, ratio = base.fit(profile, statistics), profile.ratio
     if not isinstance(fitted.reach, Local):
         raise ConfigError(
             f"The weights {card.name} start from {base.id}, which needs the whole scene at once: "
             "tiles of a network cannot start from it."
         )
-    if not card.consistent:
-        return FittedBase(fitted, base.precision, None, fitted.reach.apron)
-    blur = require_blur(profile, f"The base of the weights {card.name}")
-    response = None if profile.sensor is None else profile.sensor.response
-    step = Consistency(blur, card.consistency_noise, response)
-    apron = fitted.reach.apron + step.apron(profile.ratio, profile.phase)
-    return FittedBase(fitted, base.precision, step, apron)
+    step = None
+    apron = fitted.reach.apron + blur_apron(pan_sigma, ratio)
+    if card.consistent:
+        blur = require_blur(profile, f"The base of the weights {card.name}")
+        response = None if profile.sensor is None else profile.sensor.response
+        step = Consistency(blur, card.consistency_noise, response)
+        apron += step.apron(ratio, profile.phase)
+    rows, cols = (max(side // ratio, 1) * ratio for side in _BASE_BLOCK)
+    reach = Local(-(-apron // ratio) * ratio, (rows, cols))
+    return FittedBase(fitted, base.precision, step, pan_sigma, reach)
 
 
 def soften(pair: ImagePair, sigma: float) -> ImagePair:

@@ -33,8 +33,9 @@ class TileMean:
     """A method whose pixels depend on the whole tile, so that every mistake of tiling shows."""
 
     reach: FixedTile
+    base: None = None
 
-    def prepare(self, pair: ImagePair) -> ImagePair:
+    def prepare(self, pair: ImagePair, start: None = None) -> ImagePair:
         return pair
 
     def fuse_batch(self, tiles: Sequence[ImagePair]) -> list[Image]:

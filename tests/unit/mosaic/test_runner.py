@@ -39,8 +39,9 @@ class TileMean:
     """A method whose pixels depend on the whole tile, so that every mistake of tiling shows."""
 
     reach: FixedTile
+    base: None = None
 
-    def prepare(self, pair: ImagePair) -> ImagePair:
+    def prepare(self, pair: ImagePair, start: None = None) -> ImagePair:
         apron = self.reach.apron
         height, width = pair.shape
         return pair.crop(Window(apron, apron, height - 2 * apron, width - 2 * apron))

@@ -1,0 +1,58 @@
+"""What the tiles of a network start from, computed block by block of the scene."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandweave.methods.base import Fitted
+from bandweave.mosaic.plan import TilePlan
+from bandweave.radiometry import Image
+from bandweave.source import PairSource
+from bandweave.window import Window
+
+
+class BaseBlocks:
+    """The result of a local method on any window of a scene, for windows that come row by row.
+
+    A tile of 64 pixels needs twice as many around it for some closed forms. Computed once per block
+    and kept while tiles touch it, that context costs little. Blocks are anchored to the scene, so a
+    window gives the very pixels of the full run. To be used by one thread.
+    """
+
+    def __init__(
+        self, base: Fitted, source: PairSource, precision: type[np.float32 | np.float64]
+    ) -> None:
+        """Plan the blocks.
+
+        Args:
+            base: A fitted local method.
+            source: The scene.
+            precision: Type in which pairs are handed to the method.
+        """
+        profile = source.profile
+        self._base, self._source, self._precision = base, source, precision
+        self._plan = TilePlan.of(base.reach, profile.shape, profile.ratio)
+        self._blocks: dict[tuple[int, int], Image] = {}
+
+    def read(self, window: Window) -> Image:
+        """Return the result `(C, height, width)` on a window inside the scene."""
+        rows = self._plan.tile_rows(window)
+        # Windows come from top to bottom: what lies above is not needed again.
+        self._blocks = {at: block for at, block in self._blocks.items() if at[0] >= rows.start}
+        image = np.empty((self._source.profile.bands, *window.shape), np.float32)
+        for row in rows:
+            for col in self._plan.tile_cols(window):
+                run = self._plan[row, col].run
+                common = run.intersection(window)
+                part = self._block(row, col)[(slice(None), *common.relative_to(run).slices)]
+                image[(slice(None), *common.relative_to(window).slices)] = part
+        return image
+
+    def _block(self, row: int, col: int) -> Image:
+        if (row, col) not in self._blocks:
+            tile = self._plan[row, col]
+            pair = self._source.read(tile.read, self._precision)
+            core = tile.run.relative_to(tile.read).slices
+            # A copy, so that the context is not kept.
+            self._blocks[row, col] = self._base.fuse(pair)[(slice(None), *core)].copy()
+        return self._blocks[row, col]
