@@ -184,6 +184,13 @@ def test_json_holds_products_and_problems(run, folder, tmp_path) -> None:
     assert len(report["problems"]) == 1
 
 
+def test_envi_results_are_named_as_such(run, folder, tmp_path) -> None:
+    out = tmp_path / "out"
+    assert run("batch", folder, out, *EXP, "--of", "ENVI")[0] == 0
+    assert {path.suffix for path in out.iterdir()} == {".img", ".hdr", ".jsonl"}
+    assert run("batch", folder, out, *EXP, "--of", "ENVI")[1].splitlines()[-1] == "3 skipped."
+
+
 def test_a_rule_replaces_recognition(run, folder, tmp_path) -> None:
     rule = ("--rule", "town_p*.tif", "town_m*.tif")
     status, _, err = run("batch", folder, tmp_path / "out", *EXP, *rule)

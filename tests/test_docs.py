@@ -67,5 +67,5 @@ def test_fuse_options_and_configuration_agree() -> None:
     command = cli.get_command(None, "fuse")  # type: ignore[arg-type]
     assert command is not None
     options = {parameter.name for parameter in command.params}
-    extra = {"spatial", "rest", "dry_run", "as_json", "quiet"}
+    extra = {"spatial", "rest", "dry_run", "as_json", "quiet", "adapt_minutes"}
     assert options - extra == set(FuseConfig.model_fields)

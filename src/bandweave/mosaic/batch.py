@@ -35,6 +35,7 @@ from bandweave.sensors import find_sensor
 
 MANIFEST = "manifest.jsonl"
 """Name of the manifest in the folder of the results."""
+_SUFFIXES = {"GTiff": ".tif", "ENVI": ".img"}
 # Options that change how a run goes and not what it writes.
 _WITHOUT_EFFECT = {"workers", "max_memory", "device", "overwrite", "resume"}
 
@@ -105,7 +106,7 @@ def fuse_batch(
     dry_run: bool = False,
     tell: Tell | None = None,
 ) -> BatchReport:
-    """Fuse the products below a folder to `out/<name>_<method>.tif`.
+    """Fuse the products below a folder to `out/<name>_<method>.tif` (`.img` for ENVI).
 
     Each result is recorded in `out/manifest.jsonl`. A product whose inputs, options and output are
     those of a finished entry is passed over; one that was interrupted is done again, from its
@@ -167,7 +168,7 @@ def _look(bundle: Bundle, out: Path, config: FuseConfig, options: str) -> _Task:
             method = select_method(config, profile).entry.id
     except Exception as error:  # noqa: BLE001  # one bad product must not stop the others
         return _Task(bundle, entry, 0, _sentence(error))
-    output = str(out / f"{bundle.name}_{method}.tif")
+    output = str(out / f"{bundle.name}_{method}{_SUFFIXES[config.driver]}")
     pixels = profile.shape[0] * profile.shape[1]
     return _Task(bundle, replace(entry, output=output, method=method), pixels)
 
