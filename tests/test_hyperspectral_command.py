@@ -151,7 +151,10 @@ def test_a_set_of_the_hyperspectral_literature(images, tmp_path, run) -> None:
 def test_check_tells_the_instruments(images, tmp_path, run) -> None:
     _, sharp, coarse = images
     msi, hsi = write(tmp_path / "msi.tif", sharp, 1.0), write(tmp_path / "hsi.tif", coarse, 4.0)
-    assert "sigma 0.5, 3 x 3 taps at phase 2, 2" in run("check", msi, hsi)
+    told = run("check", msi, hsi)
+    assert "sigma 0.5, 3 x 3 taps at phase 2, 2" in told
+    assert "What links the two images was found" in told
+    assert "--sensor" not in told
     found = json.loads(run("check", msi, hsi, "--json"))["instruments"]
     assert found["sigma"] == pytest.approx(0.5, abs=1e-5)  # the files are float32
     assert found["phase"] == pytest.approx(PHASE, abs=1e-5)

@@ -104,7 +104,19 @@ def _on_sharpness(report: CheckReport) -> Iterator[str]:
 
 
 def _on_sensor(report: CheckReport) -> Iterator[str]:
-    if report.sensor is None:
+    found = report.instruments
+    if found is not None and any(found.explained):
+        yield (
+            "What links the two images was found: `fuse --consistent` keeps both exactly, or as "
+            "exactly as their noise allows."
+        )
+    elif found is not None:
+        yield (
+            "The sharp bands are no mixtures of the spectral ones: other wavelengths, another "
+            "time, or images that do not lie on each other. `--consistent` keeps the spectral "
+            "image alone."
+        )
+    elif report.sensor is None:
         yield (
             "The sensor is not known: name it with --sensor (`bandweave sensors` lists them) for "
             "its MTF, its scale and weights that fit."
