@@ -30,7 +30,8 @@ def observe(
 
     Args:
         image: `(C, H, W)`, H and W multiples of `ratio`, physical values.
-        gains: MTF at the coarse Nyquist frequency, one per band or one for all, in (0, 1).
+        gains: MTF at the coarse Nyquist frequency, one per band or one for all, in (0, 1). One band
+            may have several and is returned as each shows it.
         ratio: Fine pixels per coarse pixel.
         phase: Fine index (rows, columns) of coarse sample 0, any real number.
         normalised: Divide the kernels by their sums, so that constants stay constant.
@@ -42,7 +43,9 @@ def observe(
         BandCountError: There are neither one nor C gains.
         SensorModelError: A gain is outside (0, 1).
     """
-    kernels, first = _kernels(image, gains, ratio, phase, normalised=normalised)
+    if len(image) > 1:
+        _require_fit(image, gains)
+    kernels, first = observation_kernels(gains, ratio, phase, normalised=normalised)
     return correlate_decimate(image, kernels, ratio, first)
 
 
@@ -55,7 +58,8 @@ def observe_adjoint(
     normalised: bool = True,
 ) -> Image:
     """Apply the transpose of `observe`: from `(C, h, w)` to `(C, ratio·h, ratio·w)`."""
-    kernels, first = _kernels(image, gains, ratio, phase, normalised=normalised)
+    _require_fit(image, gains)
+    kernels, first = observation_kernels(gains, ratio, phase, normalised=normalised)
     shape = (image.shape[1] * ratio, image.shape[2] * ratio)
     return correlate_decimate_adjoint(image, kernels, ratio, first, shape)
 
@@ -68,20 +72,12 @@ def observation_apron(ratio: int) -> int:
     return -(-(kernel_size(ratio) // 2 + 1) // ratio) * ratio
 
 
-def _kernels(
-    image: Image,
-    gains: Sequence[float],
-    ratio: int,
-    phase: tuple[float, float],
-    *,
-    normalised: bool,
-) -> tuple[Kernel, tuple[int, int]]:
+def _require_fit(image: Image, gains: Sequence[float]) -> None:
     if len(gains) not in (1, image.shape[0]):
         raise BandCountError(
             f"An image of {image.shape[0]} bands needs 1 or {image.shape[0]} MTF gains, "
             f"got {len(gains)}."
         )
-    return observation_kernels(gains, ratio, phase, normalised=normalised)
 
 
 def observation_kernels(

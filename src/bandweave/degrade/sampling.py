@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import count
 from math import ceil
 from typing import Literal
 
@@ -56,22 +57,27 @@ def correlate_decimate(
 ) -> Image:
     """Correlate and decimate in one: the pixels that decimation drops are never computed.
 
-    Equal to `decimate(correlate(image, kernels), ratio, phase)` up to rounding.
+    Equal to `decimate(correlate(image, kernels), ratio, phase)` up to rounding. One band may meet
+    several kernels, and gives one band for each.
     """
     steps = [_kept(size, ratio, first) for size, first in zip(image.shape[1:], phase, strict=True)]
-    result = np.empty((image.shape[0], *steps), dtype=image.dtype)
-    for band, kernel in _bands_of_kernels(kernels, image.shape[0]):
-        rows, cols = _separable(kernel, ratio, phase, image.dtype)
+    result = np.empty((max(len(image), len(kernels)), *steps), dtype=image.dtype)
+    for bands, some, targets in _runs(kernels, len(image)):
+        filters = [_separable(kernel, ratio, phase, image.dtype) for kernel in some]
+        rows = _side_by_side(tuple(rows for rows, _ in filters))
         # The border first: behind the rows' filter there are as many planes as terms.
-        extended = cols[0].extended(image[band], -1, steps[1], border)
+        extended = filters[0][1][0].extended(image[bands], -1, steps[1], border)
         narrowed = rows.apply(extended, -2, steps[0], border)
-        first, *others = (
-            stencil.run(narrowed[:, term :: len(cols)], -1, steps[1])
-            for term, stencil in enumerate(cols)
-        )
-        for other in others:
-            first += other
-        result[band] = first
+        planes = (narrowed[:, term :: rows.taps.shape[1]] for term in count())
+        for target, (_, cols) in zip(targets, filters, strict=True):
+            # `cols` before `planes`: the last step takes a plane only where there is a filter.
+            first, *others = (
+                stencil.run(plane, -1, steps[1])
+                for stencil, plane in zip(cols, planes, strict=False)
+            )
+            for other in others:
+                first += other
+            result[target] = first
     return result
 
 
@@ -253,6 +259,25 @@ def _bands_of_kernels(kernels: Kernels, bands: int) -> Iterator[tuple[slice, Ker
         if band == len(kernels) or not np.array_equal(kernels[band], kernels[first]):
             yield slice(first, band), kernels[first]
             first = band
+
+
+def _runs(kernels: Kernels, bands: int) -> Iterator[tuple[slice, list[Kernels], list[slice]]]:
+    """Yield bands, the kernels that all of them meet, and where the results of each kernel go."""
+    if bands == 1 < len(kernels):
+        yield slice(0, 1), [*kernels], [slice(k, k + 1) for k in range(len(kernels))]
+        return
+    for run, kernel in _bands_of_kernels(kernels, bands):
+        yield run, [kernel], [run]
+
+
+@lru_cache(maxsize=512)
+def _side_by_side(stencils: tuple[Stencil, ...]) -> Stencil:
+    """Return one stencil whose outputs are those of several, which read the same inputs."""
+    first = stencils[0]
+    if len(stencils) == 1:
+        return first
+    taps = np.concatenate([stencil.taps for stencil in stencils], axis=1)
+    return Stencil(taps, first.step_in, first.start)
 
 
 def _separable(

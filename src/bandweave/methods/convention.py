@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-import numpy as np
-
 from bandweave.degrade.instrument import Blur
 from bandweave.degrade.mtf import Kernel, kernel_size, lowpass_kernel
 from bandweave.degrade.observe import observation_apron, observe
@@ -39,8 +37,7 @@ class Convention:
 
     def coarse_pan(self, pair: ImagePair, gains: Sequence[float]) -> Image:
         """Return the PAN filtered with each MTF gain, on the coarse grid: `(G, h, w)`."""
-        repeated = np.broadcast_to(pair.spatial, (len(gains), *pair.shape))
-        return observe(repeated, gains, pair.ratio, pair.phase, normalised=self.is_normalised)
+        return observe(pair.spatial, gains, pair.ratio, pair.phase, normalised=self.is_normalised)
 
     def low_pan(self, pair: ImagePair, gains: Sequence[float]) -> Image:
         """Return P_L, the PAN as a band with each MTF gain would show it: `(G, H, W)`.

@@ -13,7 +13,7 @@ from bandweave.methods.distribution import Distribution
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 
-_AT_ONCE = 2**13  # pixels: few enough for products in single precision, and for the cache
+_AT_ONCE = 2**15  # pixels: few enough for products in single precision, and for the cache
 _SAMPLE = 8  # every eighth row and column tells about where the mean is
 
 Vector = NDArray[np.float64]
@@ -99,7 +99,7 @@ class Moments:
 
 
 def _portions(rows: int, cols: int) -> Iterator[tuple[slice, slice]]:
-    """Cut an image into portions of about 2¹³ pixels."""
+    """Cut an image into portions of about 2¹⁵ pixels."""
     down, along = max(_AT_ONCE // cols, 1), min(cols, _AT_ONCE)
     for top in range(0, rows, down):
         for left in range(0, cols, along):

@@ -104,3 +104,13 @@ def test_adjoint(rng, phase):
 def test_other_numbers_of_gains_are_refused():
     with pytest.raises(BandCountError, match="needs 1 or 3 MTF gains, got 2"):
         observe(np.zeros((3, 8, 8)), (0.3, 0.3), 4, (2.0, 2.0))
+
+
+def test_one_band_behind_several_kernels(rng):
+    """A PAN as several instruments show it: what as many copies of it give."""
+    pan = rng.uniform(0, 900, (1, 37 * 4, 31 * 4))
+    gains = [0.34, 0.22, 0.3]
+    copies = np.repeat(pan, 3, axis=0)
+    for phase in ((1.5, 1.5), (2.0, 1.0)):
+        expected = observe(copies, gains, 4, phase)
+        np.testing.assert_allclose(observe(pan, gains, 4, phase), expected, rtol=0, atol=1e-10)
