@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from bandweave.datasets.cave import WAVELENGTHS
 from bandweave.datasets.cavesets import write_cave_sets
 from bandweave.datasets.files import open_pairs
 from bandweave.datasets.folders import PairPaths, find_pairs
+from bandweave.datasets.hyperspectral import find_response
 from bandweave.datasets.pairfiles import write_item_files
 from bandweave.datasets.setwriter import HYPERSPECTRAL_KEYS, PANCOLLECTION_KEYS, SetKeys
 from bandweave.datasets.simulate_config import CubeConfig, PairConfig, SimulationConfig
@@ -166,13 +168,37 @@ def cube(cube: Path, out: Path, as_json: bool, quiet: bool, **options: Any) -> N
 @click.argument("folder", type=_PATH)
 @click.argument("out", type=_PATH)
 @click.option("--ratio", type=click.Choice(["4", "8", "16", "32"]), default="4")
+@click.option(
+    "--srf",
+    metavar="NAME|FILE",
+    default="nikon-d700",
+    help="Response that makes the MSI: nikon-d700, a CSV file, a sensor, or SENSOR:pan.",
+)
+@click.option(
+    "--psf",
+    metavar="SIGMA,SIZE",
+    default="0.5,3",
+    callback=_numbers,
+    help="Gaussian that makes the low-resolution image, in fine pixels; SIZE odd.",
+)
 @_OVERWRITE
 @_JSON
 @_QUIET
-def cave(folder: Path, out: Path, ratio: str, **flags: bool) -> None:
+def cave(
+    folder: Path, out: Path, ratio: str, srf: str, psf: tuple[float, ...], **flags: bool
+) -> None:
     """Write train.h5, valid.h5 and test.h5 of the published CAVE split into the folder OUT."""
+    config = CubeConfig.checked(srf=srf, psf=psf)
     with progress("Simulating", 31 * 512 * 512, quiet=flags["quiet"]) as report:
-        sets = write_cave_sets(folder, out, int(ratio), overwrite=flags["overwrite"], report=report)
+        sets = write_cave_sets(
+            folder,
+            out,
+            int(ratio),
+            psf=config.blur,
+            response=find_response(config.srf, WAVELENGTHS),
+            overwrite=flags["overwrite"],
+            report=report,
+        )
     _print([WrittenFile(*item) for item in sets.items()], None, as_json=flags["as_json"])
 
 

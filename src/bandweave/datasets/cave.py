@@ -14,10 +14,10 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from bandweave.datasets.scale import Float
-from bandweave.degrade.operators import gaussian_psf
+from bandweave.degrade.operators import Degradation, gaussian_psf
 from bandweave.degrade.psf import gaussian_spread
 from bandweave.degrade.sampling import imresize
-from bandweave.degrade.srf import nikon_d700
+from bandweave.degrade.srf import SpectralResponse, nikon_d700
 from bandweave.degrade.wald import ReducedPair, simulate_pair
 from bandweave.errors import BandCountError, FileFormatError, UnknownNameError
 from bandweave.instruments import HyperspectralModel
@@ -117,13 +117,24 @@ def read_scene(folder: str | Path, scene: str, *, dtype: Float = np.float64) -> 
     return np.stack(bands).astype(dtype)
 
 
-def cave_pair(gt: Image, ratio: int) -> ReducedPair:
-    """Simulate the protocol's pair from a scene `(31, H, W)` in [0, 1].
+def cave_pair(
+    gt: Image,
+    ratio: int,
+    *,
+    psf: Degradation | None = None,
+    response: SpectralResponse | None = None,
+) -> ReducedPair:
+    """Simulate a pair from a scene `(31, H, W)` in [0, 1], the protocol's by default.
 
-    `msi` by the Nikon D700's response (R, G, B), `lrhsi` by a 3 x 3 Gaussian of σ 0.5 and
-    decimation at phase ratio / 2, no noise.
+    Args:
+        gt: The scene.
+        ratio: Fine pixels per coarse pixel; samples lie at phase ratio / 2. No noise.
+        psf: Makes `lrhsi`; a 3 x 3 Gaussian of σ 0.5 by default.
+        response: Makes `msi`; the Nikon D700's (R, G, B) by default.
     """
-    return simulate_pair(gt, nikon_d700(), gaussian_psf(0.5, 3), ratio, full_scale=1.0)
+    return simulate_pair(
+        gt, response or nikon_d700(), psf or gaussian_psf(0.5, 3), ratio, full_scale=1.0
+    )
 
 
 def cave_model(ratio: int) -> HyperspectralModel:

@@ -16,6 +16,9 @@ from bandweave.datasets.cave import (
     scene_names,
 )
 from bandweave.datasets.setwriter import HYPERSPECTRAL_KEYS, Origin, SetAppender, write_set
+from bandweave.degrade.operators import Degradation
+from bandweave.degrade.srf import SpectralResponse
+from bandweave.degrade.wald import ReducedPair
 from bandweave.errors import BandweaveWarning, FileFormatError
 from bandweave.window import Window
 
@@ -30,6 +33,8 @@ def write_cave_sets(
     out: str | Path,
     ratio: int,
     *,
+    psf: Degradation | None = None,
+    response: SpectralResponse | None = None,
     overwrite: bool = False,
     report: Callable[[int], None] = lambda _: None,
 ) -> dict[Path, int]:
@@ -44,6 +49,8 @@ def write_cave_sets(
         folder: Folder with one `<scene>_ms` folder per scene.
         out: Folder for the sets.
         ratio: Fine pixels per coarse pixel; must divide 64.
+        psf: Makes the coarse images; the protocol's by default. The sets record it.
+        response: Makes the sharp images; the protocol's by default. The sets record it.
         overwrite: Replace existing files.
         report: Called once per scene with its number of pixels.
 
@@ -77,7 +84,8 @@ def write_cave_sets(
                 write_set(path, keys=HYPERSPECTRAL_KEYS, scenes=scenes, overwrite=overwrite)
             )
             for number, scene in enumerate(scenes):
-                _add_scene(appender, folder, scene, number, ratio, is_cut=split != "test")
+                made = cave_pair(read_scene(folder, scene), ratio, psf=psf, response=response)
+                _add_scene(appender, made, number, is_cut=split != "test")
                 report(512 * 512)
             written[path] = appender.count
     return written
@@ -98,11 +106,8 @@ def _tell_missing(missing: list[str], folder: str | Path) -> None:
         )
 
 
-def _add_scene(
-    appender: SetAppender, folder: str | Path, scene: str, number: int, ratio: int, *, is_cut: bool
-) -> None:
-    reduced = cave_pair(read_scene(folder, scene), ratio)
-    up = hsi_up(reduced)
+def _add_scene(appender: SetAppender, reduced: ReducedPair, number: int, *, is_cut: bool) -> None:
+    up, ratio = hsi_up(reduced), reduced.pair.ratio
     if not is_cut:
         appender.add(reduced, up, Origin(number, 0, 0))
         return

@@ -21,7 +21,7 @@ from bandweave.datasets.hyperspectral import (
 from bandweave.datasets.pancollection import open_pancollection
 from bandweave.datasets.table import DATASETS
 from bandweave.degrade.operators import gaussian_psf
-from bandweave.degrade.srf import nikon_d700
+from bandweave.degrade.srf import SpectralResponse, nikon_d700
 from bandweave.errors import (
     BandweaveWarning,
     FileFormatError,
@@ -139,6 +139,23 @@ def test_cave_sets(tmp_path, rng, monkeypatch):
     with open_pancollection(tmp_path / "out" / "test.h5") as pairs:
         assert pairs.item(0)[1] == pytest.approx(gt, abs=1e-7)
         assert pairs.record.spectral.kernel == "Gaussian, sigma 0.5, 3 x 3 taps"
+
+
+def test_cave_scenes_with_another_point_spread_and_response(tmp_path, rng):
+    scene, folder = TEST_SCENES[1], tmp_path / "cave"
+    write_scene(folder, scene, rng, 16)
+    response = SpectralResponse("halves", ("low", "high"), np.repeat(np.eye(2), [16, 15], axis=1))
+    psf = gaussian_psf(1.2, 5)
+    with pytest.warns(BandweaveWarning, match="30 of the 31 scenes"):
+        cavesets.write_cave_sets(folder, tmp_path / "out", 4, psf=psf, response=response)
+    gt = read_scene(folder, scene)
+    with open_pancollection(tmp_path / "out" / "test.h5") as pairs:
+        pair, _ = pairs.item(0)
+        assert pairs.record.spectral.kernel == "Gaussian, sigma 1.2, 5 x 5 taps"
+        assert pairs.record.spatial.kernel == "halves: low, high"
+    means = np.stack([gt[:16].mean(axis=0), gt[16:].mean(axis=0)])
+    assert pair.spatial == pytest.approx(means, abs=1e-6)
+    assert pair.spectral == pytest.approx(psf.apply(gt, 4, (2, 2)), abs=1e-6)
 
 
 def test_published_numbers_of_patches():
