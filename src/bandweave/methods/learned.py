@@ -97,18 +97,29 @@ class LearnedMethod:
             base=self._fitted_base(profile, statistics),
         )
         unit = math.lcm(profile.ratio, model.stride)
-        if model.receptive_radius is not None:
-            context = _rounded(model.receptive_radius, unit) + _rounded(preparation.apron, unit)
-            side = max(BLOCK // unit, 1) * unit
-            return FittedLocalNetwork(
-                full_scale=full_scale,
-                preparation=preparation,
-                margin=_rounded(model.receptive_radius, unit),
-                unit=unit,
-                runner=make_runner(model, self.device, self.threads, gpu_batch=1),
-                reach=Local(context, (side, side)),
-            )
-        runner = make_runner(model, self.device, self.threads)
+        if model.receptive_radius is None:
+            return self._in_tiles(full_scale, preparation, unit)
+        margin = _rounded(model.receptive_radius, unit)
+        return self._in_blocks(full_scale, preparation, unit, margin)
+
+    def _in_blocks(
+        self, full_scale: float, preparation: Preparation, unit: int, margin: int
+    ) -> FittedLocalNetwork:
+        side = max(BLOCK // unit, 1) * unit
+        return FittedLocalNetwork(
+            full_scale=full_scale,
+            preparation=preparation,
+            margin=margin,
+            unit=unit,
+            runner=make_runner(self.weights.model, self.device, self.threads, gpu_batch=1),
+            reach=Local(margin + _rounded(preparation.apron, unit), (side, side)),
+        )
+
+    def _in_tiles(
+        self, full_scale: float, preparation: Preparation, unit: int
+    ) -> FittedTileNetwork:
+        card = self.weights.card
+        runner = make_runner(self.weights.model, self.device, self.threads)
         return FittedTileNetwork(
             card=card,
             full_scale=full_scale,
