@@ -27,6 +27,10 @@ from bandweave.train.paper_recipes import cave_card, sensor_wavelengths
 # Held out of the training scenes to choose by; the test scenes choose nothing.
 _CAVE_VALIDATION = ("fake_and_real_sushi", "pompoms")
 
+# Of 0.05, 0.1 and 1 the one that learns a batch by heart fastest at a rate of 6e-4: with 1 the
+# first ten steps raise the loss by half, with 0.05 nothing much happens in 400.
+_RESIDUAL_SCALE = 0.1
+
 # Columns of each scene that are learned from, as a share; the rest is held out.
 _LEARNED = 0.75
 _HALF_SCALE = ("wv3_munich_urban", "wv3_munich_natural", "wv2_miami_urban")
@@ -57,7 +61,13 @@ def u2net_cave() -> TrainConfig:
             "weights. Not run to its end yet."
         ),
         network=NetworkSpec(
-            config={"bands": 31, "spatial_bands": 3, "width": 32, "base": "local_regression"},
+            config={
+                "bands": 31,
+                "spatial_bands": 3,
+                "width": 32,
+                "base": "local_regression",
+                "residual_scale": _RESIDUAL_SCALE,
+            },
             start="base",
         ),
         data=DataConfig(
@@ -167,7 +177,15 @@ def _pansharpening(
             "The paper's blocks on the consistent BT-H, which replaces the learned up-sampling, "
             "with the consistency layer last and every kind of PAN. Not run yet."
         ),
-        network=NetworkSpec(config={"bands": len(bands), **widths, "base": "bt_h"}, start="base"),
+        network=NetworkSpec(
+            config={
+                "bands": len(bands),
+                **widths,
+                "base": "bt_h",
+                "residual_scale": _RESIDUAL_SCALE,
+            },
+            start="base",
+        ),
         data=DataConfig(
             training=sources,
             validation=tuple(

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from bandweave.errors import ConfigError, OutputError
 from bandweave.train.config import TrainConfig
 
@@ -74,8 +76,12 @@ class RunDir:
                 )
 
     def _require_same(self, before: dict[str, Any], config: TrainConfig) -> None:
-        now = _flat(config.model_dump(mode="json"))
-        then = _flat(before)
+        try:
+            # Settings that came later have their defaults, which change nothing.
+            known = TrainConfig.model_validate(before).model_dump(mode="json")
+        except ValidationError:
+            known = before
+        now, then = _flat(config.model_dump(mode="json")), _flat(known)
         for key in sorted(now.keys() | then.keys()):
             if now.get(key) != then.get(key):
                 raise ConfigError(

@@ -86,7 +86,7 @@ class U2Net(FusionNetwork):
                 functional.leaky_relu(self.spectral_input(u)),
                 functional.leaky_relu(self.spatial_input(spatial)),
             )
-        fused: Tensor = self.head(x) + u
+        fused: Tensor = self.config.residual_scale * self.head(x) + u
         return fused
 
     def _double_branch(self, x: Tensor, y: Tensor) -> Tensor:

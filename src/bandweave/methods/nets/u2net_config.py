@@ -58,11 +58,16 @@ class U2NetConfig:
     base: str | None = None
     """Closed form (key in METHODS) whose result replaces the learned up-sampling B^U, both as
     spectral input and as the image that the output is added to; None for the paper's network."""
+    residual_scale: float = 1.0
+    """Factor on the residual; 1 in the paper. On a good base the residual is so small that with 1 a
+    single step of Adam moves the output by more than the base's whole error."""
 
     def __post_init__(self) -> None:
         for name in ("bands", "spatial_bands", "width", "head_width"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, got {getattr(self, name)}.")
+        if not self.residual_scale > 0:
+            raise ValueError(f"residual_scale must be positive, got {self.residual_scale}.")
         if self.ratio not in (2, 4):
             raise ValueError(f"The ratio of a U2Net is 2 or 4, got {self.ratio}.")
         if self.width % self.head_width:
