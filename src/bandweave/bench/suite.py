@@ -24,6 +24,8 @@ SUITES = (
     "paper-table3",
     "paper-table4",
     "nop",
+    "learned-first",
+    "learned-first-cave",
 )
 """Suites that are shipped, in the package's folder `bench/suites`."""
 

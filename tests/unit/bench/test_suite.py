@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from runpy import run_path
 
 import pytest
 
 from bandweave.bench.published import published_rows
 from bandweave.bench.suite import SUITES, BenchData, MethodSpec, load_suite
 from bandweave.errors import ConfigError, UnknownMethodError, UnknownNameError
+from bandweave.methods.nets.table import NETWORKS
 from bandweave.methods.table import METHODS
 
+BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 CLASSICAL = {n for n, one in METHODS.items() if not (one.is_learned or one.is_hyperspectral)}
 
 
@@ -31,6 +34,25 @@ def test_smoke_and_gf2_run_every_classical_method() -> None:
     assert {spec.method for spec in load_suite("smoke").methods} == CLASSICAL | {"u2net"}
     rows = {(spec.method, spec.consistent) for spec in load_suite("gf2").methods}
     assert rows == {(name, flag) for name in CLASSICAL for flag in (False, True)}
+
+
+def test_the_learned_suites_hold_every_network() -> None:
+    suites = [load_suite(name) for name in ("learned-first", "learned-first-cave")]
+    weights = {spec.weights for suite in suites for spec in suite.methods if spec.weights}
+    for name, entry in NETWORKS.items():
+        data_sets = {"pansharpening": ["wv"], "both": ["wv", "cave"]}.get(entry.task, ["cave"])
+        assert weights >= {f"{name}-{data}/last.safetensors" for data in data_sets}
+
+
+def test_no_learned_suite_scores_what_was_trained_on() -> None:
+    bench = run_path(str(BENCHMARKS / "bench_learned.py"))
+    trained = {source.spatial: source.columns for source in bench["SCENES"]}
+    scored = load_suite("learned-first").data[0].sources
+    assert {source.spatial for source in scored} == trained.keys()  # type: ignore[union-attr]
+    for source in scored:
+        assert source.columns[0] >= trained[source.spatial][1]  # type: ignore[union-attr]
+    cave = load_suite("learned-first-cave").data[0].sources[0]
+    assert not set(cave.scenes) & set(bench["CAVE_SCENES"])  # type: ignore[union-attr]
 
 
 def test_published_rows_are_the_printed_ones() -> None:
