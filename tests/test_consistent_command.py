@@ -68,7 +68,7 @@ def test_the_written_image_gives_back_the_ms(run, pair, tmp_path, method) -> Non
     # Of a residual the cut filter leaves 1e-4, and random weights are hundreds of DN away.
     assert misfit(out, pair[1]) < (0.01 if method != "u2net" else 1e-4 * before)
     report = json.loads(stdout)
-    assert report["consistency"] == {"gains": [0.3] * 4, "noise": 0}
+    assert report["consistency"] == {"blur": [0.3] * 4, "noise": 0, "response": None}
     assert 0 < report["effect"]["after"] < 1e-3 * report["effect"]["before"]
     assert report["effect"]["moved"] > 0.1
     assert report["notes"][-1] in err
@@ -106,7 +106,7 @@ def test_gains_come_from_the_option_before_the_sensor(run, pair, tmp_path) -> No
     assert np.array_equal(results["option"][0], results["each"][0])
     assert np.array_equal(results["option"][0], results["convention"][0])
     assert not np.array_equal(results["option"][0], results["sensor"][0])
-    assert results["sensor"][1]["consistency"]["gains"] == [0.23] * 4
+    assert results["sensor"][1]["consistency"]["blur"] == [0.23] * 4
     assumed = [n for n in results["convention"][1]["notes"] if n.startswith("Assumption:")]
     assert assumed
     assert "not a measurement of GaoFen-2" in assumed[0]
