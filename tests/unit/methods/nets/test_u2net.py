@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bandweave.errors import BandCountError, ShapeError
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
-from bandweave.methods.nets.initialise import start_from_interpolation
+from bandweave.methods.nets.initialise import start_from_base, start_from_interpolation
 from bandweave.methods.nets.s2block import CorrelationAttention
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import (
@@ -50,6 +50,26 @@ class TestNetwork(NetworkTester):
 
 class TestNetworkThatStartsFromAClosedForm(TestNetwork):
     settings: ClassVar = {"width": 8, "head_width": 4, "base": "bt_h"}
+
+
+class TestBase:
+    def test_it_replaces_the_learned_upsampling(self):
+        config = U2NetConfig(bands=8, base="bt_h")
+        model = U2Net(config)
+        count = sum(p.numel() for p in model.parameters())
+        assert count == parameter_count(config) == 536_248 - 9 * 16 * 8 * 8
+        assert not any(name.startswith("upsample") for name, _ in model.named_parameters())
+
+    def test_the_residual_is_scaled_and_begins_at_zero(self):
+        full = U2Net(U2NetConfig(**SMALL, base="bt_h"))
+        scaled = U2Net(U2NetConfig(**SMALL, base="bt_h", residual_scale=0.1))
+        scaled.load_state_dict(full.state_dict())
+        bands = full.config.bands
+        images = torch.rand(1, 1, 16, 16), torch.rand(1, bands, 4, 4), torch.rand(1, bands, 16, 16)
+        residuals = [model(*images) - images[2] for model in (full, scaled)]
+        torch.testing.assert_close(residuals[1], 0.1 * residuals[0])
+        start_from_base(scaled)
+        assert torch.equal(scaled(*images), images[2])
 
 
 class TestParameterCount:
@@ -94,6 +114,7 @@ class TestConfig:
             ({"head_width": 3}, "does not divide"),
             ({"width": 7, "head_width": 7}, "even"),
             ({"ratio": 3}, "2 or 4"),
+            ({"residual_scale": 0.0}, "residual_scale must be positive"),
             ({"variant": Variant.CONCATENATION, "spectral_scaling": "paper"}, "no equation"),
             ({"variant": Variant.SPATIAL_ONLY, "spatial_factor": "paper"}, "no choice"),
             ({"variant": Variant.SPECTRAL_ONLY, "spatial_factor": "paper"}, "no choice"),
