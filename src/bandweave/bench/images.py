@@ -13,7 +13,7 @@ from bandweave.bench.suite import BenchData, BenchSource, PairsSource
 from bandweave.datasets.base import Item
 from bandweave.datasets.files import open_pairs
 from bandweave.degrade.record import DegradationRecord
-from bandweave.errors import FileFormatError
+from bandweave.errors import ConfigError, FileFormatError
 from bandweave.sensors import find_sensor
 from bandweave.train.config import CaveSource, DataConfig, SceneSource, SyntheticSource
 from bandweave.train.files import data_files
@@ -72,6 +72,7 @@ def images_of(data: BenchData, root: Path) -> tuple[list[BenchImage], list[str]]
     """Return the images that are present, and a sentence for each source that is not.
 
     Raises:
+        ConfigError: Two images have the same name.
         FileFormatError: A set cannot be read.
     """
     images: list[BenchImage] = []
@@ -87,6 +88,10 @@ def images_of(data: BenchData, root: Path) -> tuple[list[BenchImage], list[str]]
                 images.append(image)
             else:
                 missing.append(f"{data.id}: {_where(part, root)} does not exist and is left out.")
+    names = [image.name for image in images]
+    twins = {name for name in names if names.count(name) > 1}
+    if twins:
+        raise ConfigError(f"The data {data.id} hold two images called {min(twins)}; rename a file.")
     return images, missing
 
 

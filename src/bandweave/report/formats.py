@@ -66,7 +66,7 @@ def _in_words(table: ScoreTable) -> Iterator[str]:
     yield (
         f"Protocol `{table.protocol}`, {len(table.images)} images; mean ± standard deviation "
         "(n − 1). Best mean bold, second best underlined, among our complete rows. The mean rank "
-        "is over images and metrics."
+        "is over images and metrics, of rows that have all of both."
     )
     if any(cell.is_meaningless for row in table.rows for cell in row.cells.values()):
         yield ""
@@ -222,9 +222,12 @@ def _numbers(metric: str, cell: Cell) -> tuple[str, str | None]:
 
 
 def _overall(row: Row, table: ScoreTable, ranks: dict[tuple[str, str], float]) -> float | None:
-    """Return a row's mean rank over the metrics it is ranked in."""
-    own = [ranks[row.id, m] for m in table.metrics if (row.id, m) in ranks]
-    return None if row.is_published or not own else sum(own) / len(own)
+    """Return a row's mean rank over the metrics, None where it is not ranked in all of them."""
+    own = [ranks.get((row.id, metric)) for metric in table.metrics]
+    known = [rank for rank in own if rank is not None]
+    if row.is_published or len(known) < len(own):
+        return None
+    return sum(known) / len(known)
 
 
 def _head(metric: str) -> str:
