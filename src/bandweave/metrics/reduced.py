@@ -200,7 +200,7 @@ def _load(
 ) -> Tile | None:
     context, precision = scoring.context, scoring.precision
     tile = load_tile(estimate, reference, core, region=region, context=context, precision=precision)
-    return None if tile is None else clean_tile(tile)
+    return None if tile is None else clean_tile(tile, scoring)
 
 
 def chosen_metrics(protocol: Protocol, metrics: Sequence[str] | None) -> tuple[str, ...]:

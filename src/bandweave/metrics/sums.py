@@ -120,12 +120,14 @@ _VALUES: dict[str, Callable[[Sums, float, float], float]] = {
 }
 
 
-def clean_tile(tile: Tile) -> Tile:
-    """Return a tile with 0 at its invalid pixels.
+def clean_tile(tile: Tile, scoring: Scoring) -> Tile:
+    """Return a tile with 0 at its invalid pixels; for sums over pixels alone as it is.
 
     Raises:
         NodataError: A valid pixel is not finite.
     """
+    if scoring.metrics <= _OF_PIXELS:
+        return tile  # they leave out invalid pixels and look for finite values themselves
     images = []
     for image, role in ((tile.estimate, "estimate"), (tile.reference, "reference")):
         kept = image if tile.valid is None else np.where(tile.valid, image, image.dtype.type(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -24,6 +25,7 @@ from bandweave.window import Window
 # the processor's cache (benchmarks/bench_metrics.py).
 _VALUES_PER_TILE = 2**20
 
+Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 Result = TypeVar("Result")
 
@@ -115,16 +117,28 @@ def in_batches(
     not depend on the number of threads.
     """
     workers = threads or os.cpu_count() or 1
-    for first in range(0, len(items), workers):
-        batch = items[first : first + workers]
-        loaded = run_all([partial(load, item) for item in batch], workers)
-        calls = [job for item in loaded if item is not None for job in jobs(item)]
-        loaded.clear()
-        results = run_all(calls, workers)
-        calls.clear()  # the tiles go before the next ones are read
-        yield from results
-        for item in batch:
-            advance(item.height * item.width)
+    is_one_batch = len(items) <= workers
+    # Threads that read keep files open, so the same few do all batches; a single one is done sooner
+    # with the caller's thread among them.
+    with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
+
+        def run(calls: list[Callable[[], Item]]) -> list[Item]:
+            return run_all(calls, workers) if is_one_batch else [*pool.map(_call, calls)]
+
+        for first in range(0, len(items), workers):
+            batch = items[first : first + workers]
+            loaded = run([partial(load, item) for item in batch])
+            calls = [job for item in loaded if item is not None for job in jobs(item)]
+            loaded.clear()
+            results = run(calls)
+            calls.clear()  # the tiles go before the next ones are read
+            yield from results
+            for item in batch:
+                advance(item.height * item.width)
+
+
+def _call(job: Callable[[], Item]) -> Item:
+    return job()
 
 
 def in_order(
