@@ -2,10 +2,10 @@
 
     python benchmarks/bench_uncovered.py FOLDER
 
-FOLDER holds the pairs listed in PAIRS. Each is reduced by its ratio (MTF gains 0.30 for the bands
-and 0.15 for the PAN, since the sensors' differ and some are not known), fused with all bands, and
-compared with its own MS: 20 log10 (error of exp / error of the method), border left out. The first
-line says how far the band lies from the PAN.
+FOLDER holds the pairs listed in PAIRS. Each is aligned and reduced by its ratio (MTF gains 0.30 for
+the bands and 0.15 for the PAN, since the sensors' differ and some are not known), fused with all
+bands, and compared with its own MS: 20 log10 (error of exp / error of the method), border left out.
+The first line says how far the band lies from the PAN.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ import argparse
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
+from bandweave.config import FuseConfig
 from bandweave.datasets.files import open_pairs
 from bandweave.degrade.observe import observe
 from bandweave.errors import BandweaveWarning
 from bandweave.methods.table import METHODS
+from bandweave.mosaic.alignment import open_aligned
+from bandweave.mosaic.georeferenced import RasterScene
+from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
-from bandweave.raster.reader import open_pair
 from bandweave.sensors import Sensor, find_sensor
-from bandweave.source import ArraySource
+from bandweave.source import ArraySource, PairSource
 from bandweave.window import Window
 
 # Files (the pair's, or the beginning of two names) and sensors.
@@ -45,13 +49,18 @@ _BORDER = 8
 
 
 def read(path: Path) -> ImagePair:
-    """Read a whole pair."""
+    """Read a whole pair, aligned as `bandweave fuse` does."""
     if path.suffix == ".mat":
         with open_pairs(path) as pairs:
-            return pairs.item(0)[0]
+            arrays = ArrayScene(pairs.item(0)[0])
+        return _whole(open_aligned(arrays, "auto", lambda _: None)[0])
     files = (path.with_name(f"{path.name}_{role}.tif") for role in ("pan", "ms"))
-    with open_pair(*files) as pair:
-        return pair.read(Window.whole(pair.profile.shape), np.float64)
+    with closing(RasterScene(*files, FuseConfig())) as rasters:
+        return _whole(open_aligned(rasters, "auto", lambda _: None)[0])
+
+
+def _whole(source: PairSource) -> ImagePair:
+    return source.read(Window.whole(source.profile.shape), np.float64)
 
 
 def reduced(pair: ImagePair) -> tuple[ImagePair, Image]:
@@ -61,7 +70,9 @@ def reduced(pair: ImagePair) -> tuple[ImagePair, Image]:
     truth = pair.spectral[:, :rows, :cols]
     pan = pair.spatial[:, : rows * ratio, : cols * ratio]
     phase = ((ratio - 1) / 2, (ratio - 1) / 2)
-    pan, lrms = observe(pan, [0.15], ratio, phase), observe(truth, [0.30], ratio, phase)
+    # The PAN is sampled where the MS pixels lie, which registers the reduced pair.
+    pan = observe(pan, [0.15], ratio, pair.phase)
+    lrms = observe(truth, [0.30], ratio, phase)
     return ImagePair(pan, lrms, ratio, phase, sensor=find_sensor("none")), truth
 
 
