@@ -112,10 +112,11 @@ TRIED: dict[str, list[Settings]] = {
         {},
     ],
 }
-# Best in the mean PSNR of the training crops.
+# Best in the mean PSNR of the training crops, with two exceptions: LTMR's 30 iterations are within
+# 0.2 dB of the best of 100, and LTTR's weight has the smallest SAM within 0.4 dB of the best PSNR.
 CHOSEN: dict[str, Settings] = {
     "cstf": {"sparsity": 1e-3},
-    "ltmr": {"regularisation": 3e-4, "iterations": 30},
+    "ltmr": {"regularisation": 3e-3, "iterations": 30},
     "lttr": {"regularisation": 1e-4},
     "utv": {"iterations": 20},
     "ir_tensr": {},
@@ -254,7 +255,9 @@ def table(options: argparse.Namespace) -> None:
     print("| --- | --- | --- | --- | --- |")
     for kind, lines in groups.items():
         ours = " / ".join(f"{mean_of(lines, m):.2f}" for m in ("psnr", "sam", "ergas"))
-        paper = " / ".join(f"{value:.2f}" for value in PAPER[kind.split(",")[0]])
+        name = lines[0]["key"][0]
+        is_test = not isinstance(lines[0]["key"][1], dict)
+        paper = " / ".join(f"{value:.2f}" for value in PAPER[name]) if is_test else ""
         seconds = mean_of(lines, "processor_seconds")
         print(f"| {kind} | {len(lines)} | {ours} | {paper} | {seconds:.0f} |")
 
