@@ -35,7 +35,7 @@ from bandweave.train.config import (
 )
 from bandweave.train.paper_recipes import cave_card, paper_data
 
-STEPS = 500
+STEPS = 450
 TILE, BATCH = 32, 8
 RATE = 1e-3
 CAVE_SCENES = TRAIN_SCENES[::2]
