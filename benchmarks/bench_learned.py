@@ -54,6 +54,7 @@ SCENES = (
         SceneSource(
             spatial=f"{name}_halfscale_pan.tif",
             spectral=f"{name}_halfscale_ms.tif",
+            phase=2.0,
             sensor=sensor,
             columns=(0.0, 0.5),
         )
