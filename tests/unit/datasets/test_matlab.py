@@ -128,7 +128,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch, rng):
     def fail(*_, **__):
         raise OSError("no space left")
 
-    monkeypatch.setattr("bandweave.datasets.matlab.savemat", fail)
+    monkeypatch.setattr("scipy.io.savemat", fail)
     with pytest.raises(OSError, match="could not be written: no space left"):
         write_results_mat(tmp_path / "a.mat", rng.random((1, 3, 3)))
     assert list(tmp_path.iterdir()) == []
