@@ -175,7 +175,12 @@ def _pansharpening(
         name=name,
         about=(
             "The paper's blocks on the consistent BT-H, which replaces the learned up-sampling, "
-            "with the consistency layer last and every kind of PAN. Not run yet."
+            "with the consistency layer last and every kind of PAN. Not run yet"
+            + (
+                "; the shipped weights of this name were made by recipes/u2net_l_wv_first."
+                if name == "u2net-l-wv"
+                else "."
+            )
         ),
         network=NetworkSpec(
             config={
