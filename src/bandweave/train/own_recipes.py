@@ -52,7 +52,7 @@ _VARIED = Augmentation(
 def u2net_cave() -> TrainConfig:
     """Return our recipe for CAVE, x4: the paper's blocks on the closed-form base."""
     training = tuple(name for name in TRAIN_SCENES if name not in _CAVE_VALIDATION)
-    return TrainConfig(
+    return _for_two_cores(
         name="u2net-cave",
         about=(
             "The paper's blocks (S = 32, S' = 16) on the consistent local regression, which "
@@ -75,17 +75,7 @@ def u2net_cave() -> TrainConfig:
             validation=(CaveSource(scenes=_CAVE_VALIDATION, part=0.5),),
             symmetries=True,
         ),
-        tile=64,
-        batch=2,
-        small_tiles=SmallTiles(tile=32, batch=8, share=0.9),
-        steps=14_000,
-        loss="relative_l1",
-        optimiser=OptimiserConfig(kind="adamw", learning_rate=6e-4, clip_norm=1.0),
-        schedule=Cosine(warm_up=200),
-        ema=0.999,
-        consistent=True,
-        consistency_noise=0.0,
-        validate_every=2000,
+        noise=0.0,
         card=cave_card("CAVE, 18 of the 20 training scenes of the published split"),
     )
 
@@ -171,7 +161,7 @@ def _pansharpening(
 ) -> TrainConfig:
     bands = find_sensor(sensor).bands
     widths = {"width": 12, "head_width": 6} if is_light else {"width": 32, "head_width": 16}
-    return TrainConfig(
+    return _for_two_cores(
         name=name,
         about=(
             "The paper's blocks on the consistent BT-H, which replaces the learned up-sampling, "
@@ -201,17 +191,7 @@ def _pansharpening(
             augmentation=_VARIED,
             symmetries=True,
         ),
-        tile=64,
-        batch=2,
-        small_tiles=SmallTiles(tile=32, batch=8, share=0.9),
-        steps=14_000,
-        loss="relative_l1",
-        optimiser=OptimiserConfig(kind="adamw", learning_rate=6e-4, clip_norm=1.0),
-        schedule=Cosine(warm_up=200),
-        ema=0.999,
-        consistent=True,
-        consistency_noise=1e-3,
-        validate_every=2000,
+        noise=1e-3,
         card=CardConfig(
             band_names=tuple(band.name for band in bands),
             wavelengths=sensor_wavelengths(find_sensor(sensor)),
@@ -224,6 +204,36 @@ def _pansharpening(
             training_terms=terms,
             licence="CC-BY-SA-4.0" if is_light else "research use only",
         ),
+    )
+
+
+def _for_two_cores(
+    *,
+    name: str,
+    about: str,
+    network: NetworkSpec,
+    data: DataConfig,
+    noise: float,
+    card: CardConfig,
+) -> TrainConfig:
+    """Return a run of a few hours on two cores: most steps on small tiles, the layer last."""
+    return TrainConfig(
+        name=name,
+        about=about,
+        network=network,
+        data=data,
+        tile=64,
+        batch=2,
+        small_tiles=SmallTiles(tile=32, batch=8, share=0.9),
+        steps=14_000,
+        loss="relative_l1",
+        optimiser=OptimiserConfig(kind="adamw", learning_rate=6e-4, clip_norm=1.0),
+        schedule=Cosine(warm_up=200),
+        ema=0.999,
+        consistent=True,
+        consistency_noise=noise,
+        validate_every=2000,
+        card=card,
     )
 
 
