@@ -131,6 +131,7 @@ class _Reporter:
 
     def __init__(self, config: TrainConfig, run: RunDir, step: int, tell: Tell | None) -> None:
         self._steps, self._first, self._run, self._tell = config.steps, step, run, tell
+        self._digest = config.digest
         self._start = time.monotonic()
         if tell is None:
             return
@@ -159,7 +160,7 @@ class _Reporter:
         """Report a validation."""
         if self._tell is None or not scores:
             return
-        self._run.record(step, validation=scores)
+        self._run.record(step, config=self._digest, validation=scores)
         for name, values in scores.items():
             shown = ", ".join(f"{metric} {values[metric]:.3f}" for metric in METRICS)
             self._tell(f"Step {step}, {name}: {shown}")
