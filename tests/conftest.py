@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from browser import browser, chromium, problems  # noqa: F401 (fixtures)
 from commands import Run
 
 SHARED = Path(os.environ.get("BANDWEAVE_SHARED", Path(__file__).parents[2] / "shared"))
