@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -68,4 +69,4 @@ def test_fuse_options_and_configuration_agree() -> None:
     assert command is not None
     options = {parameter.name for parameter in command.params}
     extra = {"spatial", "rest", "dry_run", "as_json", "quiet", "adapt_minutes"}
-    assert options - extra == set(FuseConfig.model_fields)
+    assert options - extra == {field.name for field in fields(FuseConfig)}

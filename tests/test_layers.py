@@ -7,12 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 
 SOURCE = Path(__file__).parents[1] / "src" / "bandweave"
 
 VALUES = {
-    "__init__", "allocation", "config", "errors", "grid", "instruments", "pair", "progress", "progress_bar", "radiometry", "sensors", "source", "threads", "window",
+    "__init__", "allocation", "checks", "config", "errors", "grid", "instruments", "pair", "progress", "progress_bar", "radiometry", "run_config", "sensors", "source", "threads", "window",
 }  # fmt: skip
 # What each part may import besides itself. Values stand below everything.
 ALLOWED: dict[str, set[str]] = {
@@ -103,7 +106,8 @@ HEAVY_HOMES = {
     "accelerate": ("train/",),
     "click": ("cli/",),
     "matplotlib": (),
-    "dask": (),
+    "dask": ("parallel/",),
+    "distributed": ("parallel/",),
     "onnxruntime": (),
 }
 
@@ -129,3 +133,52 @@ def test_start_up_loads_nothing_heavy(arguments: list[str]) -> None:
     )
     loaded = {line.rsplit("|", 1)[-1].strip() for line in run.stderr.splitlines()}
     assert not loaded & {"torch", "matplotlib", "rasterio", "scipy", "h5py"}
+
+
+# What only other inputs, options and methods need. Loading all of it takes as long as fusing a
+# scene of thirty megapixels with a fast method.
+NOT_FOR_A_PLAIN_FUSE = {
+    "torch",
+    "matplotlib",
+    "scipy",
+    "h5py",
+    "pydantic",
+    "safetensors",
+    "rich",
+    "jinja2",
+    "xarray",
+    "importlib.metadata",
+    "xml.sax",
+    "urllib.request",
+    "bandweave.datasets",
+    "bandweave.products",
+    "bandweave.parallel",
+    "bandweave.run_config",
+    "bandweave.degrade.identify",
+    "bandweave.methods.mtf_glp",
+    "bandweave.methods.consistency",
+    "bandweave.mosaic.consistent",
+    "bandweave.mosaic.shift",
+    "bandweave.mosaic.estimate",
+}
+
+
+def test_a_plain_fuse_loads_only_what_it_needs(tmp_path: Path) -> None:
+    for name, size, pixel in (("pan", 64, 1.0), ("ms", 16, 4.0)):
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", dtype="uint16", count=1, height=size,
+            width=size, transform=Affine(pixel, 0, 9, 0, -pixel, 9), crs="EPSG:32633",
+        ) as file:  # fmt: skip
+            file.write(np.full((1, size, size), 7, np.uint16))
+    files = [str(tmp_path / name) for name in ("pan.tif", "ms.tif", "out.tif")]
+    options = ["--method", "brovey", "--align", "off", "-q"]
+    program = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules));"
+        f"from bandweave.cli.main import main; main({['fuse', *files, *options]})"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(run.stdout.split())
+    assert "bandweave.methods.substitution.brovey" in loaded
+    assert loaded & NOT_FOR_A_PLAIN_FUSE == set()

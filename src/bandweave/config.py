@@ -1,12 +1,22 @@
-"""What a run was asked to do: frozen, validated, unknown keys refused."""
+"""What `fuse` was asked to do: frozen, checked, unknown options refused."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
+from bandweave.checks import (
+    Check,
+    flag,
+    number,
+    one_of,
+    optional,
+    several,
+    text,
+    texts_by_text,
+    whole,
+)
 from bandweave.errors import ConfigError
 
 
@@ -26,34 +36,13 @@ def machine_memory() -> int | None:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-class RunConfig(BaseModel):
-    """Base of every run's configuration."""
+@dataclass(frozen=True, slots=True)
+class FuseConfig:
+    """Options of `bandweave fuse` and `bandweave.fuse`.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    @classmethod
-    def checked(cls, **options: Any) -> Self:
-        """Validate options.
-
-        Raises:
-            ConfigError: One sentence that names the first wrong option.
-        """
-        try:
-            return cls(**options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "options"
-            if first["type"] == "extra_forbidden":
-                raise ConfigError(
-                    f"There is no option {name!r}; valid ones are {', '.join(cls.model_fields)}."
-                ) from None
-            raise ConfigError(
-                f"Option {name!r}: {first['msg']}, got {first.get('input')!r}."
-            ) from None
-
-
-class FuseConfig(RunConfig):
-    """Options of `bandweave fuse` and `bandweave.fuse`."""
+    Raises:
+        ConfigError: One sentence that names the first wrong option.
+    """
 
     method: str | None = None
     """Method id; None for U2Net where a weight file fits, else the best classical method."""
@@ -61,7 +50,7 @@ class FuseConfig(RunConfig):
     """Name of shipped weights, or a file (.safetensors, or a published .pth)."""
     sensor: str | None = None
     """Sensor id or name; None for what the files say."""
-    full_scale: float | None = Field(default=None, gt=0)
+    full_scale: float | None = None
     """Value that maps to 1.0 in learned methods."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     window: tuple[int, int, int, int] | None = None
@@ -77,7 +66,7 @@ class FuseConfig(RunConfig):
     consistent: bool | None = None
     """Move the result to the nearest image that gives back the MS when its instrument sees it; None
     where the weights were trained so."""
-    consistency_noise: float | None = Field(default=None, ge=0)
+    consistency_noise: float | None = None
     """Variance of the noise in the MS over that of the error in the result; 0 for exactness, None
     for what the weights were trained with, else 1e-3."""
     mtf_gain: tuple[float, ...] | None = None
@@ -108,39 +97,67 @@ class FuseConfig(RunConfig):
     """Format of the output; ENVI is plain binary with a header that names the wavelengths."""
     overviews: bool = True
     """Add averaged overviews to the output."""
-    creation_options: dict[str, str] = Field(default_factory=dict)
+    creation_options: dict[str, str] = field(default_factory=dict)
     """GDAL creation options, KEY to VALUE."""
-    workers: int = Field(default_factory=available_cores, ge=1)
+    workers: int = field(default_factory=available_cores)
     """Threads; as many as there are cores by default."""
-    max_memory: float | None = Field(default=None, gt=0)
+    max_memory: float | None = None
     """GiB that a whole-scene method may take; None for the machine's memory."""
     overwrite: bool = False
     resume: bool = False
 
-    @field_validator("pan_sharpness")
-    @classmethod
-    def _sigma(cls, value: str | float) -> str | float:
-        if isinstance(value, float) and value < 0:
-            raise ValueError("a blur must be 0 or more PAN pixels wide")
-        return value
+    def __post_init__(self) -> None:
+        for name, check in _CHECKS.items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, check(value))
+            except (TypeError, ValueError) as error:
+                raise ConfigError(f"Option {name!r}: {error}, got {value!r}.") from None
 
-    @field_validator("psf")
     @classmethod
-    def _width(cls, value: str | float | None) -> str | float | None:
-        if isinstance(value, float) and value <= 0:
-            raise ValueError("a point spread must be wider than 0 pixels")
-        return value
+    def checked(cls, **options: Any) -> Self:
+        """Make a configuration of options by name.
 
-    @field_validator("mtf_gain")
-    @classmethod
-    def _gain(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and not (value and all(0 < gain < 1 for gain in value)):
-            raise ValueError("MTF gains lie between 0 and 1, both excluded")
-        return value
+        Raises:
+            ConfigError: One sentence that names the first wrong option.
+        """
+        for name in options:
+            if name not in _CHECKS:
+                raise ConfigError(
+                    f"There is no option {name!r}; valid ones are {', '.join(_CHECKS)}."
+                )
+        return cls(**options)
 
-    @field_validator("bands")
-    @classmethod
-    def _counted_from_one(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or min(value) < 1):
-            raise ValueError("bands are counted from 1")
-        return value
+
+_CHECKS: dict[str, Check] = {
+    "method": optional(text),
+    "weights": optional(text),
+    "sensor": optional(text),
+    "full_scale": optional(number(above=0)),
+    "device": one_of("auto", "cpu", "cuda"),
+    "window": optional(several(whole(), 4)),
+    "bbox": optional(several(number(), 4)),
+    "extent": one_of("intersection", "pan"),
+    "align": one_of("auto", "off", otherwise=several(number(), 2)),
+    "pan_sharpness": one_of("auto", "off", otherwise=number(least=0)),
+    "consistent": optional(flag),
+    "consistency_noise": optional(number(least=0)),
+    "mtf_gain": optional(several(number(above=0, below=1))),
+    "psf": optional(one_of("auto", otherwise=number(above=0))),
+    "srf": optional(text),
+    "uncovered": one_of("pass", "fuse", "refuse"),
+    "convention": one_of("scene", "toolbox"),
+    "tiling": one_of("blend", "official"),
+    "bands": optional(several(whole(least=1))),
+    "mask": one_of("auto", "nodata", "internal", "alpha", "none"),
+    "nodata": optional(number()),
+    "dtype": optional(text),
+    "cog": flag,
+    "driver": one_of("GTiff", "ENVI"),
+    "overviews": flag,
+    "creation_options": texts_by_text,
+    "workers": whole(least=1),
+    "max_memory": optional(number(above=0)),
+    "overwrite": flag,
+    "resume": flag,
+}

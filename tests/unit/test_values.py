@@ -1,5 +1,7 @@
 """Windows, grids, pairs and radiometry refuse what cannot be and keep what they are given."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from affine import Affine
@@ -121,10 +123,31 @@ def test_unit_scaling_is_fixed_and_keeps_the_type() -> None:
         ({"metod": "exp"}, "no option 'metod'; valid ones are method"),
         ({"full_scale": -1}, "full_scale"),
         ({"pan_sharpness": -0.5}, "0 or more"),
-        ({"bands": (0, 1)}, "counted from 1"),
+        ({"bands": (0, 1)}, "a whole number of 1 or more is expected, got"),
+        ({"bands": ()}, "one or more values"),
+        ({"mtf_gain": (0.3, 1.0)}, "above 0 and below 1"),
+        ({"window": (0, 0, 64.5, 64)}, "window"),
+        ({"align": "no"}, "auto, off, or 2 values are expected"),
         ({"extent": "union"}, "extent"),
+        ({"cog": 1}, "true or false"),
     ],
 )
 def test_wrong_options_are_named(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         FuseConfig.checked(**options)
+
+
+def test_options_come_in_the_type_of_their_field() -> None:
+    config = FuseConfig.checked(
+        window=[0, 0, np.int64(64), 64], full_scale=2047, align=[1, 0.5], psf=np.float32(0.5)
+    )
+    assert config.window == (0, 0, 64, 64)
+    assert (config.full_scale, config.psf) == (2047.0, 0.5)
+    assert config.align == (1.0, 0.5)
+    assert FuseConfig.checked(nodata=float("nan")).nodata is not None
+
+
+def test_every_option_is_checked() -> None:
+    for name in (field.name for field in fields(FuseConfig)):
+        with pytest.raises(ConfigError, match=f"Option '{name}'"):
+            FuseConfig.checked(**{name: object()})

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from bandweave.bench.published import PublishedTable
-from bandweave.config import RunConfig
 from bandweave.errors import ConfigError, UnknownNameError
 from bandweave.methods.table import find_method
 from bandweave.metrics.protocol import Protocol, find_protocol
+from bandweave.run_config import RunConfig
 from bandweave.train.config import CaveSource, SceneSource, Section, SyntheticSource
 
 SUITES = (
@@ -61,6 +61,8 @@ class BenchData(Section):
     sources: tuple[BenchSource, ...] = Field(min_length=1)
     published: PublishedTable | None = None
     """Rows from a paper to stand beside ours."""
+    kept: int = Field(default=4, ge=0)
+    """Images whose fused results are kept for figures and report, the first ones; 0 for none."""
 
     @model_validator(mode="after")
     def _has_a_protocol(self) -> BenchData:
@@ -146,6 +148,11 @@ class Suite(RunConfig):
             if twins:
                 raise ValueError(f"{what} holds {min(twins)!r} twice")
         return self
+
+    def keeping(self, count: int) -> Suite:
+        """Return the suite with another number of images kept of each data."""
+        data = tuple(one.model_copy(update={"kept": count}) for one in self.data)
+        return self.model_copy(update={"data": data})
 
     def on_file(self, name: str) -> Suite:
         """Return the suite with its only file replaced by another of the same kind.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bandweave.products.bundle import ProductImage
 from bandweave.products.plain import NamingRule
 
 # The options of `fuse`, but a part of a scene means nothing for many; --resume is declared here.
-_SHARED = set(FuseConfig.model_fields) - {"window", "bbox", "resume"}
+_SHARED = {field.name for field in fields(FuseConfig)} - {"window", "bbox", "resume"}
 
 
 @click.command(context_settings={"show_default": True})

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from bandweave.config import RunConfig
 from bandweave.datasets.splitsets import Cutting
 from bandweave.degrade.operators import (
     Degradation,
@@ -20,6 +19,7 @@ from bandweave.degrade.operators import (
 from bandweave.degrade.wald import WaldProtocol
 from bandweave.errors import FileFormatError, SensorModelError
 from bandweave.pair import PairProfile
+from bandweave.run_config import RunConfig
 
 
 class SimulationConfig(RunConfig):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from bandweave.degrade.banded import Axis
@@ -25,6 +24,8 @@ def resize_matrix(
     size: int, target: int, scale: float, *, method: Method, antialias: bool
 ) -> ResizeMatrix:
     """Return the `(target, size)` matrix that resizes one axis by `scale`."""
+    import scipy  # noqa: PLC0415  # slow to load, and not every filter needs it
+
     stretch = scale if antialias and scale < 1 and method != "nearest" else 1.0
     width = _WIDTHS[method] / stretch
     centre = (np.arange(target) + 0.5) / scale - 0.5

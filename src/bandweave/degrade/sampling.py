@@ -13,7 +13,6 @@ from math import ceil
 from typing import Literal
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 from bandweave.degrade.banded import Border, Stencil
@@ -203,6 +202,8 @@ def blur_gaussian(image: Image, sigma: float) -> Image:
     The kernel is cut at 4 σ and normalised; the border repeats the edge pixel and reflects.
     `sigma` 0 returns the image unchanged.
     """
+    import scipy  # noqa: PLC0415  # slow to load, and what else is here does without
+
     if sigma < 0:
         raise ValueError(f"The width of a Gaussian must not be negative, got {sigma}.")
     blurred: Image = scipy.ndimage.gaussian_filter(image, sigma=(0, sigma, sigma))

@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from bandweave.errors import UnknownMethodError
-from bandweave.methods.awlp import Awlp
 from bandweave.methods.base import Method
-from bandweave.methods.interpolation import Interpolation
-from bandweave.methods.local_regression import LocalRegression
-from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.nets.table import NETWORKS, NetworkEntry
-from bandweave.methods.sfim import Sfim
-from bandweave.methods.substitution.bdsd import BdsdPc
-from bandweave.methods.substitution.brovey import Brovey
-from bandweave.methods.substitution.bt_h import BtH
-from bandweave.methods.substitution.gram_schmidt import GramSchmidt, GramSchmidtAdaptive
-from bandweave.methods.substitution.ihs import Ihs
-from bandweave.methods.substitution.pca import PrincipalComponent
-from bandweave.methods.substitution.pracs import Pracs
-from bandweave.methods.variational.tv import Tv
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +47,24 @@ class MethodEntry:
         return self.create is None
 
 
+def _late(module: str, class_name: str, **settings: Any) -> Callable[[], Method]:
+    """Return a constructor that loads the method's file when it is called, and no other method's.
+
+    Args:
+        module: File in this folder, with dots for folders and without ending.
+        class_name: Class in that file.
+        **settings: Fields that differ from the class's defaults.
+    """
+
+    def create() -> Method:
+        method: Method = getattr(import_module(f"bandweave.methods.{module}"), class_name)(
+            **settings
+        )
+        return method
+
+    return create
+
+
 def _learned(name: str, network: NetworkEntry) -> MethodEntry:
     """Return the line of a network."""
     return MethodEntry(
@@ -84,13 +88,6 @@ def _model_based(
     name: str, class_name: str, display: str, citation: str, parity: str
 ) -> MethodEntry:
     """Return the line of a method that inverts the sensor model of a hyperspectral pair."""
-
-    def create() -> Method:
-        # torch is loaded here and not before: other methods start without it.
-        module: Any = import_module(f"bandweave.methods.variational.{name}")
-        method: Method = getattr(module, class_name)()
-        return method
-
     return MethodEntry(
         id=name,
         name=display,
@@ -100,7 +97,7 @@ def _model_based(
         statistics="none",
         parity=parity,
         ratios="any whole ratio; point spread, spectral response and full scale needed",
-        create=create,
+        create=_late(f"variational.{name}", class_name),
         needs_instruments=True,
         is_hyperspectral=True,
     )
@@ -119,8 +116,8 @@ METHODS: dict[str, MethodEntry] = {
         statistics="none",
         parity="toolbox image to 1e-8 DN in toolbox mode (periodic border); mirrored otherwise",
         ratios="any whole ratio",
-        create=Interpolation,
-        create_toolbox=partial(Interpolation, toolbox=True, precision=np.float64),
+        create=_late("interpolation", "Interpolation"),
+        create_toolbox=_late("interpolation", "Interpolation", toolbox=True, precision=np.float64),
     ),
     "brovey": MethodEntry(
         id="brovey",
@@ -131,7 +128,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="none",
         parity="definition; equal weights as gdal_pansharpen",
         ratios="any whole ratio",
-        create=Brovey,
+        create=_late("substitution.brovey", "Brovey"),
     ),
     "gsa": MethodEntry(
         id="gsa",
@@ -142,7 +139,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN on both grids",
         parity="definition (Gaussian instead of the toolbox's wavelet filter)",
         ratios="any whole ratio",
-        create=GramSchmidtAdaptive,
+        create=_late("substitution.gram_schmidt", "GramSchmidtAdaptive"),
     ),
     "gs": MethodEntry(
         id="gs",
@@ -153,7 +150,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN",
         parity="definition",
         ratios="any whole ratio",
-        create=GramSchmidt,
+        create=_late("substitution.gram_schmidt", "GramSchmidt"),
     ),
     "ihs": MethodEntry(
         id="ihs",
@@ -164,7 +161,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN",
         parity="definition",
         ratios="any whole ratio",
-        create=Ihs,
+        create=_late("substitution.ihs", "Ihs"),
     ),
     "pca": MethodEntry(
         id="pca",
@@ -175,7 +172,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN",
         parity="definition",
         ratios="any whole ratio",
-        create=PrincipalComponent,
+        create=_late("substitution.pca", "PrincipalComponent"),
     ),
     "pracs": MethodEntry(
         id="pracs",
@@ -186,7 +183,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN on both grids",
         parity="definition",
         ratios="any whole ratio",
-        create=Pracs,
+        create=_late("substitution.pracs", "Pracs"),
     ),
     "awlp": MethodEntry(
         id="awlp",
@@ -197,7 +194,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN",
         parity="definition",
         ratios="any whole ratio; wavelet planes by the nearest power of two",
-        create=Awlp,
+        create=_late("awlp", "Awlp"),
     ),
     "sfim": MethodEntry(
         id="sfim",
@@ -208,7 +205,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="none",
         parity="definition",
         ratios="any whole ratio",
-        create=Sfim,
+        create=_late("sfim", "Sfim"),
     ),
     "bt_h": MethodEntry(
         id="bt_h",
@@ -219,8 +216,8 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands and the PAN, percentiles of the bands",
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio",
-        create=BtH,
-        create_toolbox=partial(BtH, toolbox=True),
+        create=_late("substitution.bt_h", "BtH"),
+        create_toolbox=_late("substitution.bt_h", "BtH", toolbox=True),
     ),
     "bdsd_pc": MethodEntry(
         id="bdsd_pc",
@@ -231,8 +228,8 @@ METHODS: dict[str, MethodEntry] = {
         statistics="second moments of PAN, bands and details one scale further down",
         parity=_TOOLBOX_IMAGES,
         ratios="any whole ratio; MTF gains needed",
-        create=BdsdPc,
-        create_toolbox=partial(BdsdPc, toolbox=True),
+        create=_late("substitution.bdsd", "BdsdPc"),
+        create_toolbox=_late("substitution.bdsd", "BdsdPc", toolbox=True),
     ),
     "mtf_glp_fs": MethodEntry(
         id="mtf_glp_fs",
@@ -243,8 +240,8 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands, the PAN and its low-pass versions",
         parity=_TOOLBOX_IMAGES,
         ratios="any whole ratio; MTF gains needed",
-        create=MtfGlpFs,
-        create_toolbox=partial(MtfGlpFs, toolbox=True),
+        create=_late("mtf_glp", "MtfGlpFs"),
+        create_toolbox=_late("mtf_glp", "MtfGlpFs", toolbox=True),
     ),
     "mtf_glp_hpm": MethodEntry(
         id="mtf_glp_hpm",
@@ -255,8 +252,8 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands, the PAN and its smoothed version",
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
-        create=MtfGlpHpm,
-        create_toolbox=partial(MtfGlpHpm, toolbox=True),
+        create=_late("mtf_glp", "MtfGlpHpm"),
+        create_toolbox=_late("mtf_glp", "MtfGlpHpm", toolbox=True),
     ),
     "mtf_glp_hpm_r": MethodEntry(
         id="mtf_glp_hpm_r",
@@ -267,8 +264,8 @@ METHODS: dict[str, MethodEntry] = {
         statistics="moments of the bands, the PAN and its low-pass versions",
         parity=f"{_TOOLBOX_IMAGES}, there without the floor of the denominator",
         ratios="any whole ratio; MTF gains needed",
-        create=MtfGlpHpmR,
-        create_toolbox=partial(MtfGlpHpmR, toolbox=True),
+        create=_late("mtf_glp", "MtfGlpHpmR"),
+        create_toolbox=_late("mtf_glp", "MtfGlpHpmR", toolbox=True),
     ),
     "local_regression": MethodEntry(
         id="local_regression",
@@ -279,7 +276,7 @@ METHODS: dict[str, MethodEntry] = {
         statistics="largest value of the sharp image where the full scale is not known",
         parity="definition",
         ratios="any whole ratio; point spread or MTF gains needed; any number of sharp bands",
-        create=LocalRegression,
+        create=_late("local_regression", "LocalRegression"),
         needs_instruments=True,
     ),
     "tv": MethodEntry(
@@ -294,8 +291,8 @@ METHODS: dict[str, MethodEntry] = {
             "its λ; corrected otherwise"
         ),
         ratios="any whole ratio; weights known for six sensors, equal ones otherwise",
-        create=Tv,
-        create_toolbox=partial(Tv, toolbox=True, precision=np.float64),
+        create=_late("variational.tv", "Tv"),
+        create_toolbox=_late("variational.tv", "Tv", toolbox=True, precision=np.float64),
     ),
     "cstf": _model_based(
         "cstf",

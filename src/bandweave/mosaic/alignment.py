@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from bandweave.errors import AlignmentWarning, ConfigError
-from bandweave.mosaic.shift import WARN_ABOVE, decide_alignment, measure_displacement
 from bandweave.source import PairSource
 from bandweave.window import Window
 
@@ -64,6 +63,13 @@ def open_aligned(
     source = scene.opened((0.0, 0.0))
     if align == "off":
         return source, None
+    # Late: the measurement loads SciPy.
+    from bandweave.mosaic.shift import (  # noqa: PLC0415
+        WARN_ABOVE,
+        decide_alignment,
+        measure_displacement,
+    )
+
     ratio = source.profile.ratio
     found = measure_displacement(source)
     measured = f"{_rows_cols((found.rows, found.cols))}, confidence {found.confidence:.2f}"

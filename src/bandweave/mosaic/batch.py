@@ -7,7 +7,7 @@ import json
 import time
 import warnings
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -137,7 +137,7 @@ def fuse_batch(
     problems = tuple(problem.sentence for problem in found.problems)
     manifest = Manifest(out / MANIFEST)
     known = manifest.standing()
-    config = config.model_copy(update={"resume": resume})
+    config = replace(config, resume=resume)
     options = _options_hash(config)
     tasks = [_look(bundle, out, config, options) for bundle in found.bundles]
     if dry_run:
@@ -200,7 +200,7 @@ def _run(
     if error is None:
         _record(manifest, entry, "started")
         # What lies there is replaced: it was allowed, or is ours and was being replaced before.
-        settings = config.model_copy(update={"overwrite": True})
+        settings = replace(config, overwrite=True)
         try:
             fuse_bundle(bundle, Path(entry.output), settings, tell=tell)
         except Exception as reason:  # noqa: BLE001  # the next product may well succeed
@@ -262,7 +262,7 @@ def _signature(bundle: Bundle) -> dict[str, list[int]]:
 
 
 def _options_hash(config: FuseConfig) -> str:
-    content = config.model_dump(mode="json", exclude=_WITHOUT_EFFECT)
+    content = {key: value for key, value in asdict(config).items() if key not in _WITHOUT_EFFECT}
     if config.weights is not None and Path(config.weights).is_file():
         content["weights"] = file_sha256(Path(config.weights))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

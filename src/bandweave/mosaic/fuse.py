@@ -1,4 +1,8 @@
-"""`bandweave.fuse`: from files, products or arrays to a fused file or array."""
+"""`bandweave.fuse`: from files, products or arrays to a fused file or array.
+
+Half of the time that a fast method takes for a small scene is loading code: what reads one kind of
+input is imported when such an input is given.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandweave.config import FuseConfig
-from bandweave.datasets.files import PAIR_SUFFIXES, is_pair_file
-from bandweave.errors import ConfigError, ShapeError
-from bandweave.mosaic.bundles import fuse_bundle
-from bandweave.mosaic.containers import fuse_container
-from bandweave.mosaic.dataarrays import fuse_dataarrays, is_dataarray
+from bandweave.errors import ConfigError
 from bandweave.mosaic.georeferenced import fuse_rasters
-from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.job import FuseReport, Tell
-from bandweave.mosaic.prepare import prepare_job
-from bandweave.mosaic.runner import ArraySink
-from bandweave.pair import ImagePair
-from bandweave.products.survey import describe_pair, find_bundle, is_product
-from bandweave.radiometry import to_storage
-from bandweave.sensors import find_sensor
 
 if TYPE_CHECKING:
     from xarray import DataArray
+
+_METADATA_SUFFIXES = {".til", ".xml"}
+"""Of the two files of a pair where they may be a vendor's metadata in place of rasters."""
 
 FilePath = str | os.PathLike[str]
 
@@ -87,23 +83,45 @@ def fuse(
         (3, 32, 32)
     """
     config = FuseConfig.checked(**options)
-    if is_dataarray(spatial) or is_dataarray(spectral):
-        if not (is_dataarray(spatial) and is_dataarray(spectral)) or out is not None:
-            raise ConfigError("DataArrays are fused to one: give two of them and no output file.")
-        return fuse_dataarrays(spatial, spectral, config, tell)
-    if isinstance(spatial, np.ndarray):
-        if not isinstance(spectral, np.ndarray) or out is not None:
-            raise ConfigError("Arrays are fused to an array: give two arrays and no output file.")
-        return _fuse_arrays(spatial, spectral, config, tell)
-    if isinstance(spectral, np.ndarray) or out is None:
+    if isinstance(spatial, str | os.PathLike):
+        return _fuse_files(spatial, spectral, out, config, dry_run=dry_run, tell=tell)
+    return _fuse_in_memory(spatial, spectral, out, config, tell)
+
+
+def _fuse_files(
+    spatial: FilePath,
+    spectral: FilePath | NDArray[Any] | DataArray | None,
+    out: FilePath | None,
+    config: FuseConfig,
+    *,
+    dry_run: bool,
+    tell: Tell | None,
+) -> FuseReport:
+    if not (spectral is None or isinstance(spectral, str | os.PathLike)) or out is None:
         raise ConfigError("Files are fused to a file: give PAN, MS and the output, all as paths.")
     first, target = Path(spatial), Path(out)
-    if spectral is not None:
-        second = Path(spectral)
+    if spectral is None:
+        return _fuse_alone(first, target, config, dry_run=dry_run, tell=tell)
+    second = Path(spectral)
+    if first.suffix.lower() in _METADATA_SUFFIXES:
+        from bandweave.mosaic.bundles import fuse_bundle  # noqa: PLC0415  # late, see above
+        from bandweave.products.survey import describe_pair  # noqa: PLC0415  # late, see above
+
         bundle = describe_pair(first, second)
         if bundle is not None:
             return fuse_bundle(bundle, target, config, dry_run=dry_run, tell=tell)
-        return fuse_rasters(first, second, target, config, dry_run=dry_run, tell=tell)
+    return fuse_rasters(first, second, target, config, dry_run=dry_run, tell=tell)
+
+
+def _fuse_alone(
+    first: Path, target: Path, config: FuseConfig, *, dry_run: bool, tell: Tell | None
+) -> FuseReport:
+    """Fuse a file or folder that holds both images."""
+    from bandweave.datasets.files import PAIR_SUFFIXES, is_pair_file  # noqa: PLC0415  # late, above
+    from bandweave.mosaic.bundles import fuse_bundle  # noqa: PLC0415  # late, see above
+    from bandweave.mosaic.containers import fuse_container  # noqa: PLC0415  # late, see above
+    from bandweave.products.survey import find_bundle, is_product  # noqa: PLC0415  # late, above
+
     if is_pair_file(first):
         return fuse_container(first, target, config, dry_run=dry_run, tell=tell)
     if is_product(first):
@@ -114,27 +132,23 @@ def fuse(
     )
 
 
-def _fuse_arrays(
-    spatial: NDArray[Any], spectral: NDArray[Any], config: FuseConfig, tell: Tell | None
-) -> NDArray[Any]:
-    spatial = spatial[None] if spatial.ndim == 2 else spatial
-    if spatial.ndim != 3 or spectral.ndim != 3:
-        raise ShapeError(
-            "The spatial array must be (H, W) or (c, H, W) and the spectral one (C, h, w), got "
-            f"{spatial.shape} and {spectral.shape}."
-        )
-    ratio = max(spatial.shape[1] // max(spectral.shape[1], 1), 1)
-    pair = ImagePair(
-        spatial=spatial.astype(np.float64),
-        spectral=spectral.astype(np.float64),
-        ratio=ratio,
-        phase=((ratio - 1) / 2, (ratio - 1) / 2),
-        full_scale=config.full_scale,
-        sensor=None if config.sensor is None else find_sensor(config.sensor),
-    )
-    job = prepare_job(ArrayScene(pair, config.window), config, tell=tell)
-    sink = ArraySink()
-    effect = job.run(sink, quiet=tell is None)
-    if effect is not None and tell is not None:
-        tell(effect.sentence)
-    return to_storage(sink.hrms, config.dtype or spectral.dtype)
+def _fuse_in_memory(
+    spatial: NDArray[Any] | DataArray,
+    spectral: FilePath | NDArray[Any] | DataArray | None,
+    out: FilePath | None,
+    config: FuseConfig,
+    tell: Tell | None,
+) -> NDArray[Any] | DataArray:
+    from bandweave.mosaic.dataarrays import fuse_dataarrays, is_dataarray  # noqa: PLC0415  # late
+    from bandweave.mosaic.in_memory import fuse_arrays  # noqa: PLC0415  # late, see above
+
+    if is_dataarray(spatial) or is_dataarray(spectral):
+        if not (is_dataarray(spatial) and is_dataarray(spectral)) or out is not None:
+            raise ConfigError("DataArrays are fused to one: give two of them and no output file.")
+        return fuse_dataarrays(spatial, spectral, config, tell)
+    if (
+        not (isinstance(spatial, np.ndarray) and isinstance(spectral, np.ndarray))
+        or out is not None
+    ):
+        raise ConfigError("Arrays are fused to an array: give two arrays and no output file.")
+    return fuse_arrays(spatial, spectral, config, tell)

@@ -7,6 +7,7 @@ import time
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rasterio
 
@@ -15,18 +16,18 @@ from bandweave.config import FuseConfig
 from bandweave.errors import ConfigError, GridMismatchError, OutputExistsError
 from bandweave.instruments import PointSpread
 from bandweave.methods.base import FixedTile
-from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.prepare import prepare_job
-from bandweave.mosaic.resume import RowStore
-from bandweave.products.bundle import Bundle
-from bandweave.raster.envi import copy_as_envi
 from bandweave.raster.layout import output_layout
 from bandweave.raster.reader import RasterPair, open_pair
 from bandweave.raster.writer import SceneWriter
 from bandweave.sensors import find_sensor
 from bandweave.source import PairSource
 from bandweave.window import Window
+
+if TYPE_CHECKING:
+    from bandweave.mosaic.consistent import ConsistencyEffect
+    from bandweave.products.bundle import Bundle
 
 _CACHE_MIB = 64
 
@@ -79,7 +80,7 @@ class RasterScene:
         """Open the pair with some of the bands that were read last, counted from 0, in order."""
         assert self.pair is not None
         numbers = tuple(self.pair.ms.facts.indexes[place] for place in places)
-        self.config = self.config.model_copy(update={"bands": numbers})
+        self.config = replace(self.config, bands=numbers)
         return self.opened(offset)
 
     def window(self, source: PairSource) -> Window:
@@ -194,6 +195,8 @@ def _write(
     ) as writer:
         store = None
         if isinstance(job.fitted.reach, FixedTile):
+            from bandweave.mosaic.resume import RowStore  # noqa: PLC0415  # learned methods only
+
             inputs = _inputs(pair) if scene.bundle is None else scene.bundle.files
             job_key = {**provenance, **_identity(inputs), "window": str(job.window)}
             folder = out.with_name(f".{out.name}.rows")
@@ -203,6 +206,8 @@ def _write(
         if store is not None:
             store.remove()
     if is_envi:
+        from bandweave.raster.envi import copy_as_envi  # noqa: PLC0415  # one format of two
+
         try:
             copy_as_envi(geotiff, out, overwrite=config.overwrite)
         finally:

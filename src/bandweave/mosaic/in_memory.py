@@ -1,12 +1,22 @@
-"""A pair in memory as the scene of a job."""
+"""A pair in memory as the scene of a job, and its way from array to array."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from bandweave.errors import ConfigError
+import numpy as np
+from numpy.typing import NDArray
+
+from bandweave.config import FuseConfig
+from bandweave.errors import ConfigError, ShapeError
+from bandweave.mosaic.job import Tell
+from bandweave.mosaic.prepare import prepare_job
+from bandweave.mosaic.runner import ArraySink
 from bandweave.pair import ImagePair
+from bandweave.radiometry import to_storage
 from bandweave.raster.bandorder import in_file_order
+from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource, PairSource
 from bandweave.window import Window
 
@@ -58,3 +68,43 @@ class ArrayScene:
                 f"{whole.width} x {whole.height} pixels."
             )
         return window
+
+
+def fuse_arrays(
+    spatial: NDArray[Any], spectral: NDArray[Any], config: FuseConfig, tell: Tell | None
+) -> NDArray[Any]:
+    """Fuse two arrays; see `bandweave.fuse`.
+
+    Args:
+        spatial: `(H, W)` or `(c, H, W)`.
+        spectral: `(C, h, w)`.
+        config: Options; those that concern files have no meaning here.
+        tell: Receives each decision as one sentence; also turns the progress on stderr on.
+
+    Returns:
+        `hrms` `(C, H, W)` in the type of `spectral`, or the one asked for.
+
+    Raises:
+        ShapeError: An array has other dimensions.
+    """
+    spatial = spatial[None] if spatial.ndim == 2 else spatial
+    if spatial.ndim != 3 or spectral.ndim != 3:
+        raise ShapeError(
+            "The spatial array must be (H, W) or (c, H, W) and the spectral one (C, h, w), got "
+            f"{spatial.shape} and {spectral.shape}."
+        )
+    ratio = max(spatial.shape[1] // max(spectral.shape[1], 1), 1)
+    pair = ImagePair(
+        spatial=spatial.astype(np.float64),
+        spectral=spectral.astype(np.float64),
+        ratio=ratio,
+        phase=((ratio - 1) / 2, (ratio - 1) / 2),
+        full_scale=config.full_scale,
+        sensor=None if config.sensor is None else find_sensor(config.sensor),
+    )
+    job = prepare_job(ArrayScene(pair, config.window), config, tell=tell)
+    sink = ArraySink()
+    effect = job.run(sink, quiet=tell is None)
+    if effect is not None and tell is not None:
+        tell(effect.sentence)
+    return to_storage(sink.hrms, config.dtype or spectral.dtype)

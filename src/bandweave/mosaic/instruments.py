@@ -15,7 +15,6 @@ from bandweave.degrade.psf import gaussian_spread, gaussian_support
 from bandweave.degrade.srf import read_response
 from bandweave.errors import AssumptionWarning, BandCountError
 from bandweave.instruments import PointSpread, ResponseMatrix
-from bandweave.mosaic.select import Selection
 from bandweave.pair import PairProfile
 from bandweave.sensors import Sensor
 from bandweave.source import InformedSource, PairSource
@@ -27,26 +26,6 @@ _SIDE = 64
 """Coarse pixels per side of the windows of a larger scene."""
 _UNCERTAIN = 0.2
 """Confidence below which an estimate is warned of."""
-
-
-def needs_instruments(config: FuseConfig, profile: PairProfile, selection: Selection) -> bool:
-    """Tell whether point spread and response have to be found or taken as given.
-
-    They are where an option asks for it, and for pairs with several sharp bands where the method
-    or the consistency step needs a model that the sensor table does not have.
-    """
-    if config.psf is not None or config.srf is not None:
-        return True
-    sensor = profile.sensor
-    is_known = sensor is not None and (
-        sensor.psf is not None or sensor.mtf_gains(profile.bands) is not None
-    )
-    if profile.spatial_bands == 1 or is_known:
-        return False
-    card = selection.card
-    is_trained_so = card is not None and card.consistent
-    is_consistent = is_trained_so if config.consistent is None else config.consistent
-    return selection.entry.needs_instruments or is_consistent
 
 
 def with_instruments(

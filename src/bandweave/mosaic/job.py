@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandweave.degrade.identify import InstrumentEstimate
 from bandweave.methods.base import Fitted, FixedTile, Local
-from bandweave.methods.consistency import Consistency
-from bandweave.mosaic.consistent import ConsistencyEffect, ConsistentRows, estimate_step_seconds
-from bandweave.mosaic.estimate import count_tiles, estimate_seconds
 from bandweave.mosaic.plan import TilePlan
 from bandweave.mosaic.resume import RowStore
 from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, Stored, run_scene
 from bandweave.progress import progress
 from bandweave.source import PairSource
 from bandweave.window import Window
+
+if TYPE_CHECKING:
+    from bandweave.degrade.identify import InstrumentEstimate
+    from bandweave.methods.consistency import Consistency
+    from bandweave.mosaic.consistent import ConsistencyEffect, ConsistentRows
 
 Tell = Callable[[str], None]
 """Receives each decision as one sentence."""
@@ -144,6 +145,8 @@ class Job:
         return None if consistent is None else consistent.effect
 
     def _consistent(self, sink: Sink) -> ConsistentRows:
+        from bandweave.mosaic.consistent import ConsistentRows  # noqa: PLC0415  # rarely asked for
+
         assert self.consistency is not None
         return ConsistentRows(
             self.consistency,
@@ -156,6 +159,10 @@ class Job:
 
     def estimate(self) -> tuple[float, tuple[str, ...]]:
         """Return the seconds the run will take and what there is to say about it."""
+        # Late: dry runs only.
+        from bandweave.mosaic.consistent import estimate_step_seconds  # noqa: PLC0415
+        from bandweave.mosaic.estimate import count_tiles, estimate_seconds  # noqa: PLC0415
+
         seconds = 0.0
         window = self.window
         if self.consistency is not None:

@@ -5,28 +5,31 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bandweave.config import FuseConfig, machine_memory
 from bandweave.errors import AlignmentWarning, AssumptionWarning, ConfigError
 from bandweave.methods.base import Method
-from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.statistics import SceneStatistics
 from bandweave.methods.table import METHODS, MethodEntry
 from bandweave.mosaic.alignment import Offset, Scene, open_aligned
-from bandweave.mosaic.bandmap import choose_bands
 from bandweave.mosaic.coverage import for_covered_bands
-from bandweave.mosaic.estimate import estimate_seconds
-from bandweave.mosaic.instruments import needs_instruments, with_instruments
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.runner import RunLimits, fit_method, measure_scene
-from bandweave.mosaic.scale import decide_full_scale
-from bandweave.mosaic.select import Selection, classical_default, select_method
+from bandweave.mosaic.select import (
+    Selection,
+    classical_default,
+    needs_instruments,
+    select_method,
+)
 from bandweave.mosaic.sensor_model import consistency_of, with_mtf_gains
-from bandweave.mosaic.sharpness import match_sharpness
 from bandweave.progress import progress
 from bandweave.sensors import Sensor, sensor_table
 from bandweave.source import InformedSource, PairSource
 from bandweave.window import Window
+
+if TYPE_CHECKING:
+    from bandweave.methods.nets.card import WeightCard
 
 
 def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -> Job:
@@ -61,6 +64,8 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         source = with_mtf_gains(source, config.mtf_gain)
     instruments = None
     if needs_instruments(config, source.profile, selection):
+        from bandweave.mosaic.instruments import with_instruments  # noqa: PLC0415  # rarely needed
+
         source, instruments = with_instruments(source, config, note)
     consistency = consistency_of(config, source.profile, selection.card, instruments, note)
     limits = RunLimits(
@@ -108,6 +113,8 @@ def _with_expected_bands(
     note: Callable[[str], None],
 ) -> PairSource:
     """Take the bands that the weights expect, in their order."""
+    from bandweave.mosaic.bandmap import choose_bands  # noqa: PLC0415  # learned methods only
+
     choice = choose_bands(card, source.profile)
     if choice is None or choice.places == tuple(range(source.profile.bands)):
         return source
@@ -125,6 +132,8 @@ def _informed(
     source: PairSource, card: WeightCard, config: FuseConfig, note: Callable[[str], None]
 ) -> PairSource:
     """Add the sensor and the scale that a learned method needs."""
+    from bandweave.mosaic.scale import decide_full_scale  # noqa: PLC0415  # learned methods only
+
     profile = source.profile
     sensor = profile.sensor
     if sensor is None:
@@ -222,6 +231,8 @@ def _pan_sigma(
     note: Callable[[str], None],
 ) -> float | None:
     """Return the blur that brings the PAN to the weights' sharpness, or None for none."""
+    from bandweave.mosaic.sharpness import match_sharpness  # noqa: PLC0415  # learned methods only
+
     if isinstance(config.pan_sharpness, float):
         note(f"PAN sharpness: blurred by {config.pan_sharpness:g} pixels as given.")
         return config.pan_sharpness
@@ -261,6 +272,8 @@ def _measure(
 
 def _quick(source: PairSource, window: Window, limits: RunLimits) -> tuple[str, float]:
     """Return the fastest sensible method and its time, statistics included as one more pass."""
+    from bandweave.mosaic.estimate import estimate_seconds  # noqa: PLC0415  # dry runs only
+
     name = classical_default(source.profile)
     create = METHODS[name].create
     assert create is not None

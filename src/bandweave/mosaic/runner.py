@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +25,16 @@ from bandweave.methods.base import (
     WholeScene,
 )
 from bandweave.methods.statistics import SceneStatistics
-from bandweave.mosaic.base_blocks import BaseBlocks
 from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
-from bandweave.mosaic.resume import RowStore
-from bandweave.mosaic.statistics import gather_statistics
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
 from bandweave.source import PairSource
 from bandweave.threads import in_order
 from bandweave.window import Window
+
+if TYPE_CHECKING:
+    from bandweave.mosaic.resume import RowStore
 
 Advance = Callable[[int], None]
 Stored = Callable[[Image], Image]
@@ -111,6 +111,8 @@ def measure_scene(
     measurement = method.measurement(source.profile)
     if measurement is None:
         return None
+    from bandweave.mosaic.statistics import gather_statistics  # noqa: PLC0415  # not all need it
+
     statistics = gather_statistics(
         source, measurement, precision=precision, workers=limits.workers, advance=advance
     )
@@ -237,6 +239,8 @@ def _fuse_fixed(
     batch: int,
 ) -> Iterator[FusedTile]:
     """Prepare tiles in a thread, run them in batches, give them back in order."""
+    from bandweave.mosaic.base_blocks import BaseBlocks  # noqa: PLC0415  # networks only
+
     starts = None if fitted.base is None else BaseBlocks(fitted.base, source, precision)
 
     def prepare(tile: Tile) -> tuple[NetworkTile | None, Mask | None]:

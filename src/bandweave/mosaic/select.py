@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bandweave.config import FuseConfig
 from bandweave.errors import ConfigError, MissingWeightsError
-from bandweave.methods.nets.card import WeightCard
-from bandweave.methods.nets.zoo import WEIGHTS, card_of
 from bandweave.methods.table import MethodEntry, find_method
 from bandweave.pair import PairProfile
+
+if TYPE_CHECKING:
+    from bandweave.methods.nets.card import WeightCard
 
 # Of the classical methods that need no sensor model the one that spoils no band and no picture
 # (docs/decisions/0008).
@@ -68,6 +70,8 @@ def _given(method: str | None, weights: str) -> Selection:
             f"{find_method(method).id} takes no weights; leave out --weights, or use a learned "
             "method."
         )
+    from bandweave.methods.nets.zoo import card_of  # noqa: PLC0415  # learned methods only
+
     card = card_of(weights)
     entry = find_method(card.architecture)
     if method is not None and find_method(method) is not entry:
@@ -93,6 +97,26 @@ def _default(profile: PairProfile) -> Selection:
     return Selection(find_method(best), reason)
 
 
+def needs_instruments(config: FuseConfig, profile: PairProfile, selection: Selection) -> bool:
+    """Tell whether point spread and response have to be found or taken as given.
+
+    They are where an option asks for it, and for pairs with several sharp bands where the method
+    or the consistency step needs a model that the sensor table does not have.
+    """
+    if config.psf is not None or config.srf is not None:
+        return True
+    sensor = profile.sensor
+    is_known = sensor is not None and (
+        sensor.psf is not None or sensor.mtf_gains(profile.bands) is not None
+    )
+    if profile.spatial_bands == 1 or is_known:
+        return False
+    card = selection.card
+    is_trained_so = card is not None and card.consistent
+    is_consistent = is_trained_so if config.consistent is None else config.consistent
+    return selection.entry.needs_instruments or is_consistent
+
+
 def classical_default(profile: PairProfile) -> str:
     """Return the best method without weights: most classical ones take a PAN only."""
     return CLASSICAL_DEFAULT if profile.spatial_bands == 1 else HYPERSPECTRAL_DEFAULT
@@ -102,6 +126,8 @@ def _fitting_weights(
     profile: PairProfile, method: str | None = None
 ) -> tuple[str, WeightCard] | None:
     """Return the first shipped weights (of a method) made for the sensor's bands and ratio."""
+    from bandweave.methods.nets.zoo import WEIGHTS, card_of  # noqa: PLC0415  # slow to load
+
     if profile.sensor is None or len(profile.sensor.bands) != profile.bands:
         return None
     wanted = (profile.sensor.band_names, profile.spatial_bands, profile.ratio)

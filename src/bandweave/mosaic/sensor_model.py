@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from bandweave.config import FuseConfig
-from bandweave.degrade.identify import InstrumentEstimate
-from bandweave.degrade.instrument import Blur
 from bandweave.errors import BandCountError
 from bandweave.instruments import PointSpread
-from bandweave.methods.consistency import DEFAULT_NOISE, Consistency, inverse_filters
 from bandweave.methods.convention import require_blur
-from bandweave.methods.nets.card import WeightCard
 from bandweave.pair import PairProfile
 from bandweave.sensors import Band, Sensor
 from bandweave.source import InformedSource, PairSource
+
+if TYPE_CHECKING:
+    from bandweave.degrade.identify import InstrumentEstimate
+    from bandweave.degrade.instrument import Blur
+    from bandweave.methods.consistency import Consistency
+    from bandweave.methods.nets.card import WeightCard
 
 # Share of the signal by which a fused image is off, about: what the noise is weighed against
 # (docs/hyperspectral.md).
@@ -74,6 +77,9 @@ def consistency_of(
     is_trained_so = card is not None and card.consistent
     if not (is_trained_so if config.consistent is None else config.consistent):
         return None
+    # Late: most runs are without.
+    from bandweave.methods.consistency import Consistency, inverse_filters  # noqa: PLC0415
+
     asking = "--consistent"
     if config.consistent is None and card is not None:
         asking = f"The consistency step of the weights {card.name} (--no-consistent leaves it out)"
@@ -100,6 +106,8 @@ def consistency_of(
 
 def _usual_noise(blur: Blur, found: InstrumentEstimate | None) -> float:
     """Return λ where nobody says: exact for a point spread, but for noise that was found."""
+    from bandweave.methods.consistency import DEFAULT_NOISE  # noqa: PLC0415  # late, see above
+
     if not isinstance(blur, PointSpread):
         return DEFAULT_NOISE
     if found is None or found.noise < _ROUNDING:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bandweave.config import RunConfig
 from bandweave.errors import ConfigError
+from bandweave.run_config import RunConfig
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[float, float]

@@ -78,7 +78,7 @@ def test_a_response_for_other_bands_is_refused(rng, tmp_path) -> None:
 
 
 def test_a_width_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="wider than 0"):
+    with pytest.raises(ConfigError, match="auto, or a number above 0"):
         FuseConfig.checked(psf=0.0)
 
 

@@ -10,9 +10,6 @@ from dataclasses import asdict, dataclass, fields
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_jsonable_python
-
 from bandweave.errors import CheckpointMismatchError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -58,6 +55,8 @@ class NetworkEntry:
         Raises:
             CheckpointMismatchError: A key is unknown or missing, or a value impossible.
         """
+        from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  # slow to load
+
         config_type = self.load().config_type
         known = [field.name for field in fields(config_type)]
         unknown = sorted(settings.keys() - set(known))
@@ -257,5 +256,7 @@ def settings_of(config: NetworkConfig) -> dict[str, Any]:
         >>> settings_of(U2NetConfig(bands=8))["variant"]
         'full'
     """
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415  # slow to load
+
     settings: dict[str, Any] = to_jsonable_python(asdict(config))  # type: ignore[call-overload]
     return settings
