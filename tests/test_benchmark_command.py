@@ -40,7 +40,7 @@ protocol = "dlpan-fr"
 metrics = ["d_lambda_k", "d_s", "hqnr"]
 sources = [{{ kind = "synthetic", seeds = [0, 1], size = 64, is_varied = false }}]
 """
-FILES = ["records.jsonl", "suite.json", "table.csv", "table.md", "table.tex"]
+FILES = ["images", "records.jsonl", "suite.json", "table.csv", "table.md", "table.tex"]
 
 
 def write_suite(folder: Path, *, seeds: int = 2, more: str = "") -> Path:

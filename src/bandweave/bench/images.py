@@ -11,6 +11,7 @@ import numpy as np
 
 from bandweave.bench.suite import BenchData, BenchSource, PairsSource
 from bandweave.datasets.base import Item
+from bandweave.datasets.cave import WAVELENGTHS
 from bandweave.datasets.files import open_pairs
 from bandweave.degrade.record import DegradationRecord
 from bandweave.errors import ConfigError, FileFormatError
@@ -43,6 +44,11 @@ class BenchImage:
     def fingerprint(self) -> str:
         """Return what changes when the content of its files does."""
         return " ".join(_fingerprint(path, path.stat().st_mtime_ns) for path in self.files)
+
+    @property
+    def wavelengths(self) -> tuple[float, ...] | None:
+        """Return the band centres in nanometres where the data set fixes them."""
+        return tuple(map(float, WAVELENGTHS)) if isinstance(self.source, CaveSource) else None
 
     @property
     def _data(self) -> DataConfig:

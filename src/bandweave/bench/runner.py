@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bandweave.bench.images import images_of
@@ -12,7 +14,9 @@ from bandweave.bench.published import published_note, published_rows
 from bandweave.bench.suite import BenchData, Suite
 from bandweave.bench.task import BenchTask, located_weights, run_task
 from bandweave.errors import ConfigError, FileFormatError, OutputError
-from bandweave.parallel.executor import map_tasks
+from bandweave.mosaic.job import in_words
+from bandweave.parallel.cluster import connected
+from bandweave.parallel.executor import Executor, Local
 from bandweave.report.formats import comma_separated, latex, markdown
 from bandweave.report.records import Record, RecordFile
 from bandweave.report.table import ScoreTable, score_table
@@ -42,9 +46,12 @@ def run_suite(
     root: Path,
     weights: Path,
     processes: int = 1,
+    dask: str | None = None,
     tell: Tell | None = None,
 ) -> BenchReport:
     """Run what is missing of a suite, and write `records.jsonl` and `table.md`, `.csv`, `.tex`.
+
+    The fused images of the first few images of each data (`BenchData.kept`) stay in `images`.
 
     After an interruption of any kind the same call goes on: tasks whose record is there and whose
     settings, weights, data and version are still the same are not run again, failed ones are.
@@ -55,26 +62,33 @@ def run_suite(
         root: Folder that the data's paths are relative to.
         weights: Folder that the weights' files are relative to.
         processes: Tasks at a time; the cores are divided among them. Does not change the scores.
+        dask: Address of a Dask scheduler whose workers compute the tasks; None for this machine.
         tell: Receives progress.
 
     Raises:
         ConfigError: `out` holds another suite.
         FileFormatError: None of the data exist.
         OutputError: A file cannot be written.
+        ClusterError: The workers of `dask` cannot be reached, or cannot do the work.
     """
     say = tell or (lambda _: None)
-    tasks = plan_tasks(suite, root=root, weights=weights, processes=processes, tell=say)
+    images = out / "images"
+    tasks = plan_tasks(
+        suite, root=root, weights=weights, processes=processes, images=images, tell=say
+    )
     _open_folder(suite, out)
     file = RecordFile(out / "records.jsonl")
     known = file.latest()
     wanted = [task for task in tasks if not _is_done(task, known)]
     if len(wanted) < len(tasks):
         say(f"{len(tasks) - len(wanted)} of {len(tasks)} tasks are done already.")
-    outcomes = map_tasks(run_task, wanted, processes=processes, threads=_threads(processes))
-    for count, outcome in enumerate(outcomes, start=1):
-        record = outcome.result or outcome.task.failed(outcome.error or "")
-        file.add(record)
-        say(f"{count} of {len(wanted)}: {_in_words(record)}")
+    if dask is None:
+        _compute(wanted, Local(processes, _threads(processes)), file, say)
+    elif wanted:
+        with connected(dask, files=_files(wanted), folders=[out]) as cluster:
+            threads, workers = cluster.threads, cluster.workers
+            sized = [replace(task, threads=threads, processes=workers) for task in wanted]
+            _compute(sized, cluster, file, say)
     records = _ordered(file, tasks)
     file.rewrite(records)
     tables = tables_of(suite, records)
@@ -84,29 +98,73 @@ def run_suite(
         for one in records
         if one.state == "failed"
     )
-    paths = (file.path, *written)
+    paths = [file.path, *written]
+    if images.is_dir():
+        paths.append(images)
     return BenchReport(
         str(out), len(tasks), len(wanted), failures, tuple(str(path) for path in paths)
     )
 
 
+def _compute(tasks: Sequence[BenchTask], executor: Executor, file: RecordFile, say: Tell) -> None:
+    """Run tasks; every record is on the disk before the next one is waited for."""
+    start = time.monotonic()
+    with closing(executor.map(run_task, tasks)) as outcomes:
+        for count, outcome in enumerate(outcomes, start=1):
+            record = outcome.result or outcome.task.failed(outcome.error or "")
+            file.add(record)
+            left = (time.monotonic() - start) / count * (len(tasks) - count)
+            say(f"{count} of {len(tasks)}: {_in_words(record)}, about {in_words(left)} left")
+
+
+def _files(tasks: Sequence[BenchTask]) -> set[Path]:
+    """Return every file that tasks read."""
+    weights = {Path(task.weights) for task in tasks if task.weights is not None}
+    return weights.union(*({*task.image.files} for task in tasks))
+
+
 def plan_tasks(
-    suite: Suite, *, root: Path, weights: Path, processes: int = 1, tell: Tell | None = None
+    suite: Suite,
+    *,
+    root: Path,
+    weights: Path,
+    processes: int = 1,
+    images: Path | None = None,
+    tell: Tell | None = None,
 ) -> list[BenchTask]:
     """Return the tasks of the data that are present, image by image.
+
+    Args:
+        suite: Methods and data.
+        root: Folder that the data's paths are relative to.
+        weights: Folder that the weights' files are relative to.
+        processes: Tasks at a time.
+        images: Folder to keep fused images in, or None.
+        tell: Receives what is absent.
 
     Raises:
         FileFormatError: None of the data exist, or a set cannot be read.
     """
+    # Processes elsewhere read the files by these paths.
+    root, weights = root.absolute(), weights.absolute()
+    images = None if images is None else images.absolute()
     located = {spec.row: located_weights(spec, weights) for spec in suite.methods}
     tasks = []
     missing: list[str] = []
     for data in suite.data:
-        images, absent = images_of(data, root)
+        present, absent = images_of(data, root)
         missing += absent
         tasks += [
-            BenchTask(data, spec, image, *located[spec.row], _threads(processes), processes)
-            for image in images
+            BenchTask(
+                data,
+                spec,
+                image,
+                *located[spec.row],
+                _threads(processes),
+                processes,
+                images if number < data.kept else None,
+            )
+            for number, image in enumerate(present)
             for spec in suite.methods
         ]
     if not tasks:
@@ -152,7 +210,8 @@ def _threads(processes: int) -> int:
 
 def _is_done(task: BenchTask, known: dict[tuple[str, str, str], Record]) -> bool:
     record = known.get(task.key)
-    return record is not None and record.state == "done" and record.digest == task.digest
+    is_recorded = record is not None and record.state == "done" and record.digest == task.digest
+    return is_recorded and not task.lacks_image
 
 
 def _in_words(record: Record) -> str:

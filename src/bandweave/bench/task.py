@@ -33,6 +33,7 @@ from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.runner import ArraySink
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
+from bandweave.report.kept import KeptImages
 from bandweave.report.records import Key, Record
 
 
@@ -49,6 +50,8 @@ class BenchTask:
     """None also where the file does not exist."""
     threads: int
     processes: int
+    images: Path | None = None
+    """Folder that the fused image is kept in for pictures; None for not at all."""
 
     @property
     def key(self) -> Key:
@@ -71,6 +74,14 @@ class BenchTask:
         """
         parts = (self.config_sha256, self.weights_sha256, self.image.fingerprint, __version__)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def lacks_image(self) -> bool:
+        """Tell whether the fused image is to be kept and is not there."""
+        if self.images is None:
+            return False
+        data, row, image = self.key
+        return not KeptImages(self.images).has(data, image, row, self.digest)
 
     def failed(self, error: str) -> Record:
         """Return the record of a failure."""
@@ -129,6 +140,7 @@ def run_task(task: BenchTask) -> Record:
             sink = ArraySink()
             job.run(sink, quiet=True)
         scores = _scored(task, sink.hrms.astype(np.float64), pair, gt)
+        _keep(task, sink.hrms, pair, gt)
     if job.consistency is not None:
         scores = scores.of_consistent()
     return task.done(scores, job.report, made, cost)
@@ -193,6 +205,16 @@ def _scored(task: BenchTask, hrms: Image, pair: ImagePair, gt: Image | None) -> 
         valid=pair.valid,
         threads=task.threads,
     )
+
+
+def _keep(task: BenchTask, hrms: Image, pair: ImagePair, gt: Image | None) -> None:
+    """Keep the fused image for pictures, and beside it what it was made of."""
+    if task.images is None:
+        return
+    data, row, image = task.key
+    kept = KeptImages(task.images)
+    scene = kept.keep_scene(data, image, pair, gt, wavelengths=task.image.wavelengths)
+    kept.keep_fused(scene, row, hrms, task.digest, pair.grid)
 
 
 def _load_libraries(method: str) -> None:

@@ -33,6 +33,14 @@ from bandweave.config import available_cores
     type=click.IntRange(min=1),
     help="Tasks at a time, sharing the cores; all cores by default, 1 for clean times.",
 )
+@click.option(
+    "--keep-images",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Images of each data whose fused results are kept for figures and report, at most 16 MiB "
+    "each before compression. [default: the suite's, mostly 4]",
+)
+@click.option("--dask", metavar="ADDRESS", help="Run the tasks on the workers of this scheduler.")
 @click.option("--dry-run", is_flag=True, help="List what would be run and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON on stdout.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
@@ -41,16 +49,19 @@ def command(
     out: Path | None,
     data: Path | None,
     weights: Path,
-    processes: int | None,
     *,
+    processes: int | None,
+    keep_images: int | None,
+    dask: str | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
     """Run the benchmark SUITE: a shipped name or a TOML file (docs/benchmarks.md).
 
-    Writes records.jsonl and table.md, table.csv, table.tex into the run's folder. Run the same
-    command again to go on after any interruption; what failed is tried again.
+    Writes records.jsonl, table.md, table.csv, table.tex and some of the fused images into the
+    run's folder; `bandweave report` makes figures and a page of them. Run the same command again
+    to go on after any interruption; what failed is tried again.
 
         bandweave benchmark smoke --out runs/smoke
         bandweave benchmark gf2 --data SET.h5 --out runs/gf2
@@ -66,6 +77,8 @@ def command(
             click.echo(text, err=True)
 
     loaded = load_suite(suite)
+    if keep_images is not None:
+        loaded = loaded.keeping(keep_images)
     root = data or Path()
     if root.is_file():
         loaded, root = loaded.on_file(root.name), root.parent
@@ -79,6 +92,7 @@ def command(
         root=root,
         weights=weights,
         processes=processes or available_cores(),
+        dask=dask,
         tell=tell,
     )
     if as_json:

@@ -19,8 +19,10 @@ Pixels = NDArray[np.uint8]
 
 _GAP, _TEXT, _MARGIN = 10, 17, 24
 _PAPER, _INK, _FRAME = (250, 250, 248), (30, 30, 34), (255, 196, 0)
-_QUANTILES = (0.5, 99.5)  # percent of the reference's pixels that the stretch spans
-_GAMMA = 0.8
+QUANTILES = (0.5, 99.5)
+"""Percent of the reference's pixels that a stretch spans."""
+GAMMA = 0.8
+"""Exponent of the stretched values: below 1 it opens the shadows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +37,21 @@ class Stretch:
     @classmethod
     def of(cls, reference: Image) -> Stretch:
         """Span the 0.5 to 99.5 % quantiles of each band of `reference` `(n, H, W)`."""
-        low, high = np.percentile(reference, _QUANTILES, axis=(1, 2))
+        low, high = np.nanpercentile(reference, QUANTILES, axis=(1, 2))
         high = np.maximum(high, low + 1e-9)
         return cls(tuple(map(float, low)), tuple(map(float, high)))
 
     def applied(self, image: Image) -> Pixels:
-        """Return `(H, W, 3)` from `(3, H, W)` or `(1, H, W)`."""
+        """Return `(H, W, 3)` from `(3, H, W)` or `(1, H, W)`; pixels without value are black."""
         low, high = (np.array(v)[:, None, None] for v in (self.low, self.high))
-        unit = np.clip((image - low) / (high - low), 0, 1) ** _GAMMA
+        unit = np.clip((np.nan_to_num(image) - low) / (high - low), 0, 1) ** GAMMA
         levels: Pixels = np.rint(255 * unit).astype(np.uint8).transpose(1, 2, 0)
         return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
 
     def in_words(self) -> str:
         """Return the spans for a caption."""
         spans = ", ".join(f"{a:.0f} to {b:.0f}" for a, b in zip(self.low, self.high, strict=True))
-        return f"shown values {spans}, gamma {_GAMMA:g}"
+        return f"shown values {spans}, gamma {GAMMA:g}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

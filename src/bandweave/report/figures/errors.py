@@ -1,0 +1,35 @@
+"""Absolute error maps of all methods of an image: one scale, one colour bar."""
+
+from __future__ import annotations
+
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from bandweave.report.figures.panels import panel_grid, panel_title
+from bandweave.report.figures.style import ERROR_MAP, footnote, wrapped
+from bandweave.report.shown import ShownImage
+
+_FOOT, _BAR = 0.3, 0.75  # inches
+
+
+def error_panels(image: ShownImage, metric: str | None = None) -> Figure:
+    """Draw the absolute difference of every method from the reference, mean over the bands.
+
+    Args:
+        image: Pictures of one image that has a reference.
+        metric: Score written above each map, or None.
+    """
+    figure, axes = panel_grid(len(image.methods), image.window.shape, foot=_FOOT, bar=_BAR)
+    scale = Normalize(0, image.error_full)
+    for axis, layer in zip(axes, image.methods, strict=True):
+        assert layer.errors is not None
+        axis.imshow(layer.errors, cmap=ERROR_MAP, norm=scale, interpolation="nearest")
+        axis.set_title(panel_title(layer, metric))
+    bar = figure.colorbar(
+        ScalarMappable(scale, ERROR_MAP), ax=figure.axes, extend="max", aspect=40, pad=0.015
+    )
+    bar.set_label(f"mean absolute error ({image.scene.unit})")
+    bar.outline.set_visible(False)
+    footnote(figure, wrapped(image.errors_in_words))
+    return figure

@@ -1,0 +1,122 @@
+"""Natural-colour pictures of all methods of an image, each with the same part enlarged."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bandweave.metrics.table import METRICS
+from bandweave.report.figures.style import FRAME, WIDTH, footnote, new_figure, wrapped
+from bandweave.report.shown import Layer, ShownImage
+
+_INSET = 0.42  # of the panel's side that the enlarged part takes
+_TITLE, _FOOT = 0.17, 0.3  # inches above each panel, below all
+
+
+def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figure:
+    """Draw inputs, every method and the reference in natural colour with a zoom box.
+
+    The stretch is the same in all panels of colour images and stands below; the sharp image has its
+    own. The enlarged part lies in the corner that is farthest from where it was taken.
+
+    Args:
+        image: Pictures of one image.
+        metric: Score written above each method, or None.
+    """
+    reference = () if image.reference is None else (image.reference,)
+    layers = [*image.inputs, *image.methods, *reference]
+    figure, axes = panel_grid(len(layers), image.window.shape, foot=_FOOT)
+    for axis, layer in zip(axes, layers, strict=True):
+        axis.imshow(layer.pixels, interpolation="nearest")
+        axis.set_title(panel_title(layer, metric))
+        _zoom_box(axis, layer, image)
+        if layer is image.reference:
+            mark_pixels(axis, image)
+    note = image.stretch_in_words
+    if image.reference is not None and image.picked:
+        note += " Crosses: pixels of the spectra."
+    footnote(figure, wrapped(note))
+    return figure
+
+
+def panel_grid(
+    count: int, shape: tuple[int, int], *, foot: float, bar: float = 0.0
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with `count` bare axes for images of this shape, at its full width.
+
+    Args:
+        count: Panels.
+        shape: Rows and columns of each image.
+        foot: Inches kept free below.
+        bar: Inches kept free on the right.
+    """
+    columns = min(count, 4 if count <= 8 else 5)
+    rows = math.ceil(count / columns)
+    side = (WIDTH - bar) / columns
+    figure = new_figure(WIDTH, rows * (side * shape[0] / shape[1] + _TITLE) + foot)
+    grid: Any = figure.subplots(rows, columns, squeeze=False)
+    axes = list(grid.flat)
+    for axis in axes:
+        axis.set_axis_off()
+    return figure, axes[:count]
+
+
+def panel_title(layer: Layer, metric: str | None) -> str:
+    """Return a method's name with its score of this image."""
+    value = None if metric is None or layer.values is None else layer.values.get(metric)
+    if value is None or metric is None or not math.isfinite(value):
+        return layer.name
+    entry = METRICS[metric]
+    digits = 2 if entry.range[1] > 2 else 4
+    return (
+        f"{layer.name}  {value:.{digits}f}{'' if entry.unit == '°' else ' '}{entry.unit}".rstrip()
+    )
+
+
+def mark_pixels(axis: Axes, image: ShownImage) -> None:
+    """Mark the pixels whose spectra are drawn with numbered crosses."""
+    for number, (row, col) in enumerate(image.picked, start=1):
+        for colour, width in (("black", 2.0), ("white", 0.9)):
+            axis.plot(col, row, "+", color=colour, markersize=7, markeredgewidth=width)
+        axis.annotate(
+            str(number),
+            (col, row),
+            xytext=(4, 4),
+            textcoords="offset points",
+            fontsize=7,
+            color="white",
+            bbox={"boxstyle": "round,pad=0.15", "facecolor": "black", "edgecolor": "none"},
+        )
+
+
+def _zoom_box(axis: Axes, layer: Layer, image: ShownImage) -> None:
+    zoom = image.zoom
+    axis.add_patch(
+        Rectangle(
+            (zoom.col - 0.5, zoom.row - 0.5),
+            zoom.width,
+            zoom.height,
+            fill=False,
+            edgecolor=FRAME,
+            linewidth=0.9,
+        )
+    )
+    x, y = _far_corner(image)
+    inset = axis.inset_axes((x, y, _INSET, _INSET))
+    inset.imshow(layer.pixels[zoom.slices], interpolation="nearest", aspect="auto")
+    inset.set_xticks([])
+    inset.set_yticks([])
+    for spine in inset.spines.values():
+        spine.set(visible=True, edgecolor=FRAME, linewidth=1.0)
+
+
+def _far_corner(image: ShownImage) -> tuple[float, float]:
+    """Return the corner of the enlarged part in axes coordinates, which count from below."""
+    height, width = image.window.shape
+    is_left = image.zoom.col + image.zoom.width / 2 < width / 2
+    is_above = image.zoom.row + image.zoom.height / 2 < height / 2
+    return (1 - _INSET if is_left else 0.0), (0.0 if is_above else 1 - _INSET)
