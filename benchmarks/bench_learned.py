@@ -22,7 +22,7 @@ from bandweave.bench.runner import run_suite
 from bandweave.bench.suite import Suite, load_suite
 from bandweave.datasets.cave import TRAIN_SCENES
 from bandweave.methods.nets.table import NETWORKS
-from bandweave.parallel.executor import map_tasks
+from bandweave.parallel.executor import Local
 from bandweave.train.config import (
     CardConfig,
     CaveSource,
@@ -170,7 +170,7 @@ def main() -> None:
         tasks += cave(options.cave, weights, options.steps)
     if options.data is not None:
         tasks += worldview(options.data, weights, options.steps)
-    for outcome in map_tasks(train_one, tasks, processes=options.processes, threads=1):
+    for outcome in Local(options.processes).map(train_one, tasks):
         print(f"{outcome.task.config.name}: {outcome.error or outcome.result}", flush=True)
     if options.data is not None:
         score("learned-first", options.data, options)

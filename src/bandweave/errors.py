@@ -80,6 +80,10 @@ class MissingExtraError(FusionError, ImportError):
     """An optional dependency is not installed; the message names the extra."""
 
 
+class ClusterError(FusionError, ConnectionError):
+    """The workers of a cluster cannot be reached, or cannot do the work."""
+
+
 class DivergenceError(FusionError, ArithmeticError):
     """Training came to a loss that is no finite number."""
 

@@ -1,4 +1,4 @@
-"""Map a function over independent tasks: in this process, or in several that share the cores."""
+"""Map a function over independent tasks: in this process, in several, or elsewhere."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from bandweave.errors import FusionError
 
@@ -39,40 +39,82 @@ class Outcome(Generic[Task, Result]):
     """Why it failed, as one sentence."""
 
 
-def map_tasks(
-    work: Callable[[Task], Result], tasks: Sequence[Task], *, processes: int, threads: int
-) -> Iterator[Outcome[Task, Result]]:
-    """Yield the outcome of every task, each as soon as it is there.
+Begun = Callable[[Task], None]
+"""Called with a task just before it is handed over."""
 
-    A task that raises, or whose process dies, fails alone. Where this process is killed its
-    workers end too.
 
-    Args:
-        work: Function at the top level of a module.
-        tasks: Its arguments; with several processes they and the results are pickled.
-        processes: Processes at a time; 1 computes in this one.
-        threads: Threads that numerical libraries may use in each of several processes.
-    """
-    if processes == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield _tried(work, task)
-        return
-    workers: list[_Worker] = []
-    try:
-        yield from _distributed(work, tasks, min(processes, len(tasks)), threads, workers)
-    finally:
-        for worker in workers:
-            worker.stop()
+class Executor(Protocol):
+    """Where independent tasks are computed; their results do not depend on it."""
+
+    @property
+    def workers(self) -> int:
+        """Return how many tasks are computed at a time."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Return how many threads each of them may use."""
+        ...
+
+    def map(
+        self,
+        work: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        *,
+        begun: Begun[Task] | None = None,
+    ) -> Generator[Outcome[Task, Result]]:
+        """Yield the outcome of every task, each as soon as it is there.
+
+        A task that raises, or whose process dies again and again, fails alone. Where this process
+        is killed, or the iteration ended, what has not begun is not begun any more.
+
+        Args:
+            work: Function or object at the top level of a module; pickled once.
+            tasks: Its arguments; elsewhere than in this process they and the results are pickled.
+            begun: Called with each task just before it is handed over.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """This machine: this process, or several that share the cores."""
+
+    workers: int = 1
+    """Processes at a time; 1 computes in this one."""
+    threads: int = 1
+    """Threads that numerical libraries may use in each of several processes."""
+
+    def map(
+        self,
+        work: Callable[[Task], Result],
+        tasks: Sequence[Task],
+        *,
+        begun: Begun[Task] | None = None,
+    ) -> Generator[Outcome[Task, Result]]:
+        """Yield the outcome of every task, see `Executor`; a process that dies fails its task."""
+        say = begun or (lambda _: None)
+        if self.workers == 1 or len(tasks) < 2:
+            for task in tasks:
+                say(task)
+                yield tried(work, task)
+            return
+        started: list[_Worker] = []
+        try:
+            yield from _distributed(work, tasks, self, say, started)
+        finally:
+            for worker in started:
+                worker.stop()
 
 
 def _distributed(
     work: Callable[[Task], Result],
     tasks: Sequence[Task],
-    processes: int,
-    threads: int,
-    workers: list[_Worker],
+    limits: Local,
+    begun: Begun[Task],
+    started: list[_Worker],
 ) -> Iterator[Outcome[Task, Result]]:
-    """Keep `processes` workers busy; those started are put into `workers`."""
+    """Keep as many processes busy as allowed; those started are put into `started`."""
     waiting = iter(tasks)
     busy: dict[Connection, tuple[_Worker, Task]] = {}
 
@@ -82,12 +124,13 @@ def _distributed(
         if task is None:
             return
         if worker is None:
-            worker = _Worker(work, threads)
-            workers.append(worker)
+            worker = _Worker(work, limits.threads)
+            started.append(worker)
+        begun(task)
         worker.connection.send(task)
         busy[worker.connection] = (worker, task)
 
-    for _ in range(processes):
+    for _ in range(min(limits.workers, len(tasks))):
         give(None)
     while busy:
         for connection in wait(list(busy)):
@@ -138,7 +181,7 @@ def _serve(work: Callable[[Any], Any], connection: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            outcome = _tried(work, connection.recv())
+            outcome = tried(work, connection.recv())
             connection.send((outcome.result, outcome.error))
 
 
@@ -150,7 +193,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _tried(work: Callable[[Task], Result], task: Task) -> Outcome[Task, Result]:
+def tried(work: Callable[[Task], Result], task: Task) -> Outcome[Task, Result]:
+    """Compute a task; what it raises becomes a sentence."""
     try:
         return Outcome(task, work(task))
     except FusionError as error:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from bandweave.errors import ConfigError
-from bandweave.parallel.executor import map_tasks
+from bandweave.parallel.executor import Local
 
 # Workers are fresh interpreters that import what they are given by name.
 SCRIPT = """
 import os, signal, sys, time
 from bandweave.errors import ConfigError
-from bandweave.parallel.executor import map_tasks
+from bandweave.parallel.executor import Local
 
 def work(task):
     if task == 3:
@@ -31,7 +31,7 @@ def work(task):
 
 if __name__ == "__main__":
     tasks = [int(word) for word in sys.argv[1:]]
-    outcomes = list(map_tasks(work, tasks, processes=2, threads=3))
+    outcomes = list(Local(2, 3).map(work, tasks))
     for one in sorted(outcomes, key=lambda one: one.task):
         print(one.task, one.result, one.error, sep="|")
     print("own", os.getpid(), sep="|")
@@ -52,8 +52,10 @@ def halved(task: int) -> float:
 
 
 def test_in_this_process_failures_stand_alone() -> None:
-    outcomes = list(map_tasks(halved, [4, 2, 0, 5], processes=1, threads=1))
+    begun: list[int] = []
+    outcomes = list(Local().map(halved, [4, 2, 0, 5], begun=begun.append))
     assert [one.result for one in outcomes] == [2.5, None, None, 2.0]
+    assert begun == [4, 2, 0, 5]
     assert outcomes[1].error == "Two is refused."
     assert outcomes[2].error == "unexpected ZeroDivisionError: division by zero"
 
