@@ -29,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "mosaic": VALUES | {"raster", "degrade", "parallel", "products", "datasets", "methods"},
     "train": VALUES | {"raster", "degrade", "datasets", "methods", "metrics", "mosaic"},
     "export": VALUES | {"methods"},
+    "viewer": VALUES | {"raster"},
     "report": VALUES
     | {"raster", "degrade", "parallel", "datasets", "methods", "mosaic", "metrics"},
     "bench": VALUES
@@ -56,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
         "report",
         "bench",
         "export",
+        "viewer",
     },
     "accessor": VALUES | {"mosaic"},
     "__main__": {"cli"},
@@ -109,6 +111,8 @@ HEAVY_HOMES = {
     "dask": ("parallel/",),
     "distributed": ("parallel/",),
     "onnxruntime": (),
+    "starlette": ("viewer/",),
+    "uvicorn": ("viewer/",),
 }
 
 
