@@ -103,6 +103,8 @@ class FuseConfig:
     """Threads; as many as there are cores by default."""
     max_memory: float | None = None
     """GiB that a whole-scene method may take; None for the machine's memory."""
+    dask: str | None = None
+    """Address of a Dask scheduler whose workers fuse (raster files only); None for this machine."""
     overwrite: bool = False
     resume: bool = False
 
@@ -158,6 +160,7 @@ _CHECKS: dict[str, Check] = {
     "creation_options": texts_by_text,
     "workers": whole(least=1),
     "max_memory": optional(number(above=0)),
+    "dask": optional(text),
     "overwrite": flag,
     "resume": flag,
 }

@@ -124,6 +124,11 @@ def _cores() -> int:
 )  # fmt: skip
 @click.option("-j", "workers", type=int, default=_cores, show_default="all cores", help="Threads.")
 @click.option("--max-memory", type=float, metavar="GIB", help="For whole-scene methods.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Scheduler (tcp://HOST:PORT, or its file) whose workers fuse; -j is then theirs.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the time, write nothing.")

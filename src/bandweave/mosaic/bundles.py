@@ -39,7 +39,9 @@ def fuse_bundle(
     if tell is not None:
         for text in notes:
             tell(text)
-    with opened(bundle) as (spatial, spectral):
+    # Workers open the stacks of single bands too.
+    folder = None if config.dask is None or dry_run else out.absolute().parent
+    with opened(bundle, folder) as (spatial, spectral):
         report = fuse_rasters(
             spatial, spectral, out, config, bundle=bundle, dry_run=dry_run, tell=tell
         )
@@ -47,21 +49,25 @@ def fuse_bundle(
 
 
 @contextmanager
-def opened(bundle: Bundle) -> Iterator[tuple[Path, Path]]:
+def opened(bundle: Bundle, folder: Path | None = None) -> Iterator[tuple[Path, Path]]:
     """Yield what rasterio opens as the spatial and the spectral image.
+
+    Args:
+        bundle: The product.
+        folder: Where to describe images of several files, for other processes; None for memory.
 
     Raises:
         FileFormatError: A file is missing or damaged.
         GridMismatchError: The files of one image lie on different grids.
     """
     with ExitStack() as stack:
-        yield _path(bundle.spatial, stack), _path(bundle.spectral, stack)
+        yield _path(bundle.spatial, stack, folder), _path(bundle.spectral, stack, folder)
 
 
-def _path(image: ProductImage, stack: ExitStack) -> Path:
+def _path(image: ProductImage, stack: ExitStack, folder: Path | None) -> Path:
     if len(image.files) == 1:
         return image.files[0]
-    return Path(stack.enter_context(stacked(image.files, f"{image.name}_{image.role}")))
+    return Path(stack.enter_context(stacked(image.files, f"{image.name}_{image.role}", folder)))
 
 
 def describe(bundle: Bundle) -> str:

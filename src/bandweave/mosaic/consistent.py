@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from bandweave.methods.base import Local
 from bandweave.methods.consistency import Consistency
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.runner import ArraySink, Sink
-from bandweave.pair import ImagePair, Mask
+from bandweave.pair import ImagePair, Mask, PairProfile
 from bandweave.radiometry import Image
 from bandweave.source import PairSource
 from bandweave.threads import in_order
@@ -45,6 +46,16 @@ class ConsistencyEffect:
         """Add the sums of another part."""
         names = self.__dataclass_fields__
         return ConsistencyEffect(**{n: getattr(self, n) + getattr(other, n) for n in names})
+
+    def as_sums(self) -> tuple[float, ...]:
+        """Return the sums as numbers, for a file."""
+        return tuple(float(getattr(self, name)) for name in self.__dataclass_fields__)
+
+    @classmethod
+    def of_sums(cls, sums: Iterable[float]) -> ConsistencyEffect:
+        """Return what `as_sums` was made of."""
+        pixels, moved, samples, before, after = map(float, sums)
+        return cls(int(pixels), moved, int(samples), before, after)
 
     @property
     def moved(self) -> float | None:
@@ -79,6 +90,12 @@ class ConsistencyEffect:
         )
 
 
+def block_plan(step: Consistency, profile: PairProfile) -> TilePlan:
+    """Return the blocks in which a scene is corrected."""
+    apron = step.apron(profile.ratio, profile.phase)
+    return TilePlan.of(Local(apron), profile.shape, profile.ratio)
+
+
 class ConsistentRows:
     """A sink that makes the rows it takes consistent and hands them on to another.
 
@@ -108,8 +125,7 @@ class ConsistentRows:
         profile = source.profile
         self._step, self._source, self._sink = step, source, sink
         self._window, self._precision, self._workers = window, precision, workers
-        apron = step.apron(profile.ratio, profile.phase)
-        self._plan = TilePlan.of(Local(apron), profile.shape, profile.ratio)
+        self._plan = block_plan(step, profile)
         self._waiting = list(self._plan.tile_rows(window))
         first = self._tiles(self._waiting[0])[0].read
         last = self._tiles(self._waiting[-1])[-1].read
@@ -151,13 +167,16 @@ class ConsistentRows:
         rows = np.empty((self._source.profile.bands, height, window.width), self._precision)
         known = np.empty((height, window.width), dtype=bool)
         corner = Window(row, window.col, 0, 0)
+        change = ConsistencyEffect()
         for tile, (block, valid, effect) in in_order(self._corrected, tiles, self._workers):
             common = tile.write.intersection(window)
             inside = common.relative_to(tile.run).slices
             target = common.relative_to(corner).slices
             rows[(slice(None), *target)] = block[(slice(None), *inside)]
             known[target] = valid[inside]
-            self.effect = self.effect.merged(effect)
+            change = change.merged(effect)
+        # Row by row of blocks, so that the sums are the same where rows are fused apart.
+        self.effect = self.effect.merged(change)
         rows[:, ~known] = 0
         self._sink.write_rows(rows, known)
 

@@ -22,7 +22,7 @@ from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 
 # Options that have a meaning for raster files only.
-_RASTER_ONLY = ("bbox", "bands", "cog", "creation_options", "nodata", "dtype", "resume")
+_RASTER_ONLY = ("bbox", "bands", "cog", "creation_options", "nodata", "dtype", "resume", "dask")
 
 
 def fuse_container(

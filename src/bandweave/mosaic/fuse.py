@@ -142,6 +142,10 @@ def _fuse_in_memory(
     from bandweave.mosaic.dataarrays import fuse_dataarrays, is_dataarray  # noqa: PLC0415  # late
     from bandweave.mosaic.in_memory import fuse_arrays  # noqa: PLC0415  # late, see above
 
+    if config.dask is not None:
+        raise ConfigError(
+            "Workers read files by their paths: give PAN and MS as files, not arrays."
+        )
     if is_dataarray(spatial) or is_dataarray(spectral):
         if not (is_dataarray(spatial) and is_dataarray(spectral)) or out is not None:
             raise ConfigError("DataArrays are fused to one: give two of them and no output file.")

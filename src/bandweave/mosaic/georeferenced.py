@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,11 +144,19 @@ def fuse_rasters(
             "(.img, .dat, .bsq); leave out --cog, and give another suffix than .hdr."
         )
     _check_output(sources, out, is_replaced=config.overwrite or dry_run)
-    scene = RasterScene(pan, ms, config, bundle)
     start = time.perf_counter()
     # GDAL would keep 5 % of the machine's memory as cache; every block here is used once.
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), closing(scene):
-        job = prepare_job(scene, config, tell=tell)
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), ExitStack() as stack:
+        cluster = None
+        if config.dask is not None and not dry_run:
+            from bandweave.parallel.cluster import connected  # noqa: PLC0415  # rarely asked for
+
+            cluster = stack.enter_context(
+                connected(config.dask, files=sources, folders=[out.absolute().parent])
+            )
+            config = replace(config, workers=cluster.threads)
+        scene = stack.enter_context(closing(RasterScene(pan, ms, config, bundle)))
+        job = prepare_job(scene, config, cluster=cluster, tell=tell)
         report = replace(job.report, out=str(out))
         if dry_run:
             seconds, notes = job.estimate()
@@ -193,18 +202,14 @@ def _write(
         overviews=config.overviews and not is_envi,
         overwrite=config.overwrite or is_envi,
     ) as writer:
-        store = None
-        if isinstance(job.fitted.reach, FixedTile):
-            from bandweave.mosaic.resume import RowStore  # noqa: PLC0415  # learned methods only
-
-            inputs = _inputs(pair) if scene.bundle is None else scene.bundle.files
-            job_key = {**provenance, **_identity(inputs), "window": str(job.window)}
-            folder = out.with_name(f".{out.name}.rows")
-            store = RowStore(folder, job_key, resume=config.resume)
-        effect = job.run(writer, store=store, stored=writer.stored, quiet=quiet)
+        inputs = _inputs(pair) if scene.bundle is None else scene.bundle.files
+        key = {**provenance, **_identity(inputs), "window": str(job.window)}
+        rows = out.with_name(f".{out.name}.rows")
+        fuse = _fuse_here if job.limits.cluster is None else _fuse_there
+        effect = fuse(job, writer, rows, key, resume=config.resume, quiet=quiet)
         writer.commit()
-        if store is not None:
-            store.remove()
+        if rows.exists():
+            shutil.rmtree(rows, ignore_errors=True)
     if is_envi:
         from bandweave.raster.envi import copy_as_envi  # noqa: PLC0415  # one format of two
 
@@ -213,6 +218,35 @@ def _write(
         finally:
             geotiff.unlink(missing_ok=True)
     return effect
+
+
+def _fuse_here(
+    job: Job, writer: SceneWriter, rows: Path, key: dict[str, str], *, resume: bool, quiet: bool
+) -> ConsistencyEffect | None:
+    """Fuse in this process; methods with fixed tiles keep finished rows in the folder `rows`."""
+    store = None
+    if isinstance(job.fitted.reach, FixedTile):
+        from bandweave.mosaic.resume import RowStore  # noqa: PLC0415  # learned methods only
+
+        store = RowStore(rows, key, resume=resume)
+    return job.run(writer, store=store, stored=writer.stored, quiet=quiet)
+
+
+def _fuse_there(
+    job: Job, writer: SceneWriter, rows: Path, key: dict[str, str], *, resume: bool, quiet: bool
+) -> ConsistencyEffect | None:
+    """Fuse on the workers of a cluster, which leave their rows in the folder `rows`."""
+    from bandweave.mosaic.stripes import fuse_stripes  # noqa: PLC0415  # rarely asked for
+
+    return fuse_stripes(
+        job,
+        writer,
+        stored=writer.stored,
+        folder=rows,
+        key={**key, "stripes": writer.dtype.name},
+        resume=resume,
+        quiet=quiet,
+    )
 
 
 def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:

@@ -99,6 +99,8 @@ class Job:
     """A fitted method on an open scene."""
 
     fitted: Fitted
+    fit: Callable[[], Fitted]
+    """Makes `fitted` anew, from the same statistics: a network is not carried between processes."""
     source: PairSource
     precision: type[np.float32 | np.float64]
     window: Window
@@ -108,6 +110,12 @@ class Job:
     """The step behind the method, or None."""
     faster: Callable[[], tuple[str, float]] | None = field(default=None)
     """Names a faster method and its seconds for this scene; None where this is a fast one."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process fit again what is fitted."""
+        limits = replace(self.limits, cluster=None)
+        parts = (self.fit, self.source, self.precision, self.window, limits)
+        return _refitted, (*parts, self.report, self.consistency)
 
     @property
     def plan(self) -> TilePlan:
@@ -190,6 +198,11 @@ class Job:
                 "fuses a part."
             )
         return seconds, tuple(notes)
+
+
+def _refitted(fit: Callable[[], Fitted], *parts: Any) -> Job:
+    """Make a job that came from another process."""
+    return Job(fit(), fit, *parts)
 
 
 def _reach_in_words(fitted: Fitted) -> str:

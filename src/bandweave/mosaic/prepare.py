@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bandweave.config import FuseConfig, machine_memory
@@ -30,14 +31,18 @@ from bandweave.window import Window
 
 if TYPE_CHECKING:
     from bandweave.methods.nets.card import WeightCard
+    from bandweave.parallel.cluster import Cluster
 
 
-def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -> Job:
+def prepare_job(
+    scene: Scene, config: FuseConfig, *, cluster: Cluster | None = None, tell: Tell | None = None
+) -> Job:
     """Decide everything that does not depend on single pixels, and fit the method.
 
     Args:
         scene: The pair, and the part of it to fuse.
         config: Options.
+        cluster: Gathers the statistics of the scene; None for this process.
         tell: Receives each decision as one sentence; also turns the progress on stderr on.
 
     Raises:
@@ -71,10 +76,11 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
     limits = RunLimits(
         config.workers,
         machine_memory() if config.max_memory is None else int(config.max_memory * 2**30),
+        cluster,
     )
     created = _create(selection, source, config, limits, note)
     statistics = _measure(created.method, source, limits, quiet=tell is None)
-    fitted = created.method.fit(source.profile, statistics)
+    fit = partial(created.method.fit, source.profile, statistics)
     profile, window = source.profile, scene.window(source)
     report = FuseReport(
         method=selection.entry.id,
@@ -100,9 +106,8 @@ def prepare_job(scene: Scene, config: FuseConfig, *, tell: Tell | None = None) -
         def faster() -> tuple[str, float]:
             return _quick(source, window, limits)
 
-    return Job(
-        fitted, source, created.method.precision, window, limits, report, consistency, faster
-    )
+    precision = created.method.precision
+    return Job(fit(), fit, source, precision, window, limits, report, consistency, faster)
 
 
 def _with_expected_bands(

@@ -20,6 +20,25 @@ from bandweave.radiometry import Image
 _JOB = "job.json"
 
 
+def open_rows_folder(folder: Path, job: Mapping[str, object], *, resume: bool) -> None:
+    """Make the folder for finished rows of a job; empty it where it is another job's.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    text = json.dumps(dict(job), sort_keys=True, indent=1)
+    known = folder / _JOB
+    if not (resume and known.exists() and known.read_text(encoding="utf-8") == text):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} for unfinished rows could not be written: {error.strerror}."
+        ) from error
+
+
 class RowStore:
     """A folder with one file per finished tile row, each written beside and moved.
 
@@ -29,17 +48,7 @@ class RowStore:
 
     def __init__(self, folder: Path, job: Mapping[str, object], *, resume: bool) -> None:
         self._folder = folder
-        text = json.dumps(dict(job), sort_keys=True, indent=1)
-        known = folder / _JOB
-        if not (resume and known.exists() and known.read_text(encoding="utf-8") == text):
-            shutil.rmtree(folder, ignore_errors=True)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            known.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise OutputError(
-                f"The folder {folder} for unfinished rows could not be written: {error.strerror}."
-            ) from error
+        open_rows_folder(folder, job, resume=resume)
 
     def finished(self, rows: list[int]) -> list[int]:
         """Return the leading part of `rows` that is complete, with the tail of its last row."""

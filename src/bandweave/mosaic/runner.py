@@ -35,6 +35,7 @@ from bandweave.window import Window
 
 if TYPE_CHECKING:
     from bandweave.mosaic.resume import RowStore
+    from bandweave.parallel.cluster import Cluster
 
 Advance = Callable[[int], None]
 Stored = Callable[[Image], Image]
@@ -80,6 +81,8 @@ class RunLimits:
     """Threads that read, prepare and (local methods) fuse."""
     max_memory: int | None = None
     """Bytes of working memory for a method that needs the whole scene, or None for no check."""
+    cluster: Cluster | None = None
+    """Workers on other machines, or None."""
 
 
 def fit_method(
@@ -108,13 +111,17 @@ def measure_scene(
     Raises:
         NodataError: The scene holds no valid pixel.
     """
-    measurement = method.measurement(source.profile)
-    if measurement is None:
+    if method.measurement(source.profile) is None:
         return None
     from bandweave.mosaic.statistics import gather_statistics  # noqa: PLC0415  # not all need it
 
     statistics = gather_statistics(
-        source, measurement, precision=precision, workers=limits.workers, advance=advance
+        method,
+        source,
+        precision=precision,
+        workers=limits.workers,
+        cluster=limits.cluster,
+        advance=advance,
     )
     if max(statistics.fine.count, statistics.coarse.count) == 0:
         raise NodataError(

@@ -104,7 +104,7 @@ class Cluster:
         run = uuid.uuid4().hex
         # A task itself, not data from here: Dask makes it anew when the worker that has it dies.
         shared = self._client.submit(bytes, pickle.dumps(work), key=f"work-{run}", pure=False)
-        completed = as_completed()
+        completed = as_completed(loop=self._client.loop)
         busy: dict[Key, tuple[int, Future[Any]]] = {}
         given = 0
 

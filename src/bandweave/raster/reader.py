@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -42,7 +44,9 @@ class RasterPair:
         *,
         sensor: Sensor | None = None,
         full_scale: float | None = None,
+        reopen: Callable[[], RasterPair] | None = None,
     ) -> None:
+        self._reopen = reopen
         self.pan = pan
         self.ms = ms
         self.nesting = nesting
@@ -105,6 +109,11 @@ class RasterPair:
             coarse_valid = self._read_resampled(coarse, np.float32, self.nesting.resampling)[1]
         fine_valid = self.pan.read_valid(window.shifted(origin.row, origin.col))
         return _both_valid(fine_valid, coarse_valid, self.nesting.ratio)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let another process open the files again."""
+        assert self._reopen is not None, "opened by `open_pair`"
+        return _reopened, (self._reopen,)
 
     def close(self) -> None:
         """Close both files in all threads."""
@@ -209,6 +218,19 @@ def open_pair(
             nesting,
             sensor=known_sensor,
             full_scale=full_scale or stated_full_scale(pan.facts, ms.facts, known_sensor),
+            reopen=partial(
+                open_pair,
+                _lasting(pan_path),
+                _lasting(ms_path),
+                extent=extent,
+                offset=offset,
+                sensor=sensor,
+                full_scale=full_scale,
+                mask=mask,
+                nodata=nodata,
+                bands=bands,
+                band_names=band_names,
+            ),
         )
         _require_usable_pixel(pair)
     except BaseException:
@@ -218,6 +240,18 @@ def open_pair(
     for remark in (*nesting.remarks, *_placement_remarks(pan, ms)):
         warnings.warn(remark, AlignmentWarning, stacklevel=2)
     return pair
+
+
+def _lasting(path: RasterPath) -> str:
+    """Return a path that holds in another folder too; what is no file here is left as it is."""
+    return os.path.abspath(path) if os.path.exists(path) else os.fspath(path)  # noqa: PTH100, PTH110  # /vsi paths
+
+
+def _reopened(reopen: Callable[[], RasterPair]) -> RasterPair:
+    """Open a pair again; the first opening has said what there is to say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AlignmentWarning)
+        return reopen()
 
 
 def _both_valid(fine: Mask | None, coarse: Mask | None, ratio: int) -> Mask | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from xml.sax.saxutils import escape
 
 from rasterio.errors import RasterioError
@@ -22,15 +23,16 @@ _TOLERANCE = 1e-3
 
 
 @contextmanager
-def stacked(files: Sequence[Path], name: str) -> Iterator[str]:
+def stacked(files: Sequence[Path], name: str, folder: Path | None = None) -> Iterator[str]:
     """Give several files of one band as one image; no pixel is copied.
 
     Args:
         files: One file per band, all on one grid and of one type, in the order of the bands.
         name: What the image is called in messages.
+        folder: Where to keep it meanwhile for other processes to open; None for memory.
 
     Yields:
-        A path that rasterio opens in this process, from any thread: a GDAL VRT in memory.
+        A path that rasterio opens in this process, from any thread: a GDAL VRT.
 
     Raises:
         FileFormatError: A file cannot be read, has not one band, or is of another type.
@@ -46,6 +48,12 @@ def stacked(files: Sequence[Path], name: str) -> Iterator[str]:
         bands.append(band.xml(number))
     assert first is not None
     text = f"{first.opening_xml()}{''.join(bands)}</VRTDataset>"
+    if folder is not None:
+        with TemporaryDirectory(prefix=f".{name}.", dir=folder) as own:
+            path = Path(own) / f"{name}.vrt"
+            path.write_text(text, encoding="utf-8")
+            yield str(path)
+        return
     with MemoryFile(text.encode(), filename=f"{name}.vrt") as memory:
         yield memory.name
 

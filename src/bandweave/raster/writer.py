@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -115,9 +116,15 @@ class SceneWriter:
             self._hold(rows[:, part], None if valid is None else valid[part])
             start += taken
 
-    def stored(self, pixels: Image) -> Any:
-        """Return physical values in the type of the file, rounded and clipped."""
-        return to_storage(pixels, self._layout.dtype, largest=self._layout.largest)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the type of the file."""
+        return self._layout.dtype
+
+    @property
+    def stored(self) -> Callable[[Image], Any]:
+        """Return what brings physical values to the type of the file, rounded and clipped."""
+        return partial(to_storage, dtype=self._layout.dtype, largest=self._layout.largest)
 
     @property
     def next_row(self) -> int:

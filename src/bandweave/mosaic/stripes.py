@@ -1,0 +1,207 @@
+"""One scene on many machines: workers fuse stripes of rows, this process writes the file.
+
+A stripe is a window of the scene, and a window has the very pixels of the full run: stripes end
+where tiles or blocks do, whoever computes them. A worker leaves its rows, in the type of the file,
+beside the output; they are written from top to bottom as in a local run, by the same writer, and
+each is removed once it is in the file. Only methods with fixed tiles, which compute for hours, keep
+theirs until the file is complete, so that a broken run goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import rasterio
+
+from bandweave.errors import OutputError
+from bandweave.methods.base import FixedTile
+from bandweave.mosaic.consistent import ConsistencyEffect, block_plan
+from bandweave.mosaic.job import Job
+from bandweave.mosaic.plan import TilePlan
+from bandweave.mosaic.resume import open_rows_folder
+from bandweave.mosaic.runner import Sink, Stored
+from bandweave.pair import Mask
+from bandweave.parallel.cluster import Cluster
+from bandweave.progress import progress
+from bandweave.radiometry import Image
+from bandweave.threads import in_order
+from bandweave.window import Window
+
+CACHE_MIB = 64
+"""GDAL's cache: it would keep 5 % of the machine's memory, and every block is used once."""
+
+_TILE_ROWS = 8
+"""Rows of fixed tiles per stripe: a stripe computes one more, which its neighbour has too."""
+
+_VISIBLE = 60.0
+"""Seconds within which a network file system shows here what a worker has moved into place."""
+
+
+def fuse_stripes(
+    job: Job,
+    sink: Sink,
+    *,
+    stored: Stored,
+    folder: Path,
+    key: Mapping[str, object],
+    resume: bool,
+    quiet: bool,
+) -> ConsistencyEffect | None:
+    """Fuse the window of a job into a sink, stripe by stripe on the workers of a cluster.
+
+    Args:
+        job: Decided and fitted; its cluster's workers fit it again from the same statistics.
+        sink: Receives the rows of the window, top to bottom.
+        stored: Brings fused pixels to the type of the file.
+        folder: Where workers leave their stripes; removed when all is done.
+        key: Everything the pixels depend on: stripes left by another job are not used.
+        resume: Use the stripes that an interrupted run has left.
+        quiet: Show no progress on stderr.
+
+    Returns:
+        What the consistency step changed, or None where there is none.
+
+    Raises:
+        FusionError: A stripe failed; what is done is kept where the method keeps it.
+    """
+    cluster = job.limits.cluster
+    assert cluster is not None
+    is_kept = isinstance(job.fitted.reach, FixedTile)
+    open_rows_folder(folder, key, resume=resume)
+    work = StripeWork(job, stored, folder.resolve())
+    stripes = cut(job)
+    effect = ConsistencyEffect()
+
+    def write(stripe: Window) -> ConsistencyEffect:
+        rows, valid, change = work.load(stripe)
+        sink.write_rows(rows, valid)
+        if not is_kept:
+            work.path(stripe).unlink()
+        return change
+
+    try:
+        with progress("Fusing", job.window.height * job.window.width, quiet=quiet) as advance:
+            # Writing goes on beside the waiting for the next stripe.
+            for stripe, change in in_order(write, _finished(work, stripes, cluster), 1, ahead=1):
+                effect = effect.merged(change)
+                advance(stripe.height * stripe.width)
+    except BaseException:
+        if not is_kept:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return None if job.consistency is None else effect
+
+
+def cut(job: Job) -> list[Window]:
+    """Cut the window of a job into stripes, independent of the number of workers."""
+    window, profile = job.window, job.source.profile
+    step, plan = 1, TilePlan.of(job.fitted.reach, profile.shape, profile.ratio)
+    if job.consistency is not None:
+        plan = block_plan(job.consistency, profile)
+    elif isinstance(job.fitted.reach, FixedTile):
+        step = _TILE_ROWS
+    # Below the rows that a tile shares with the one above: that one is not computed again.
+    starts = [row * plan.stride[0] + plan.overlap // 2 for row in range(step, plan.rows, step)]
+    inside = [row for row in starts if window.row < row < window.row_stop]
+    ends = [window.row, *inside, window.row_stop]
+    return [Window(top, window.col, bottom - top, window.width) for top, bottom in pairwise(ends)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StripeWork:
+    """The task of a worker: fuse a stripe as `Job.run` does, and leave its rows in the folder."""
+
+    job: Job
+    stored: Stored
+    folder: Path
+
+    def __call__(self, stripe: Window) -> None:
+        """Fuse a stripe.
+
+        Raises:
+            OutputError: The stripe could not be written.
+        """
+        sink = _Stripe(stripe, self.stored)
+        with rasterio.Env(GDAL_CACHEMAX=CACHE_MIB):
+            effect = replace(self.job, window=stripe).run(sink, stored=self.stored, quiet=True)
+        assert sink.rows is not None
+        mask = {} if sink.valid.all() else {"valid": np.packbits(sink.valid, axis=1)}
+        change = (effect or ConsistencyEffect()).as_sums()
+        beside = self.folder / f"{uuid.uuid4().hex}.partial"
+        try:
+            with beside.open("wb") as stream:
+                np.savez(stream, allow_pickle=False, rows=sink.rows, change=change, **mask)
+            beside.replace(self.path(stripe))
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise OutputError(
+                f"Finished rows could not be kept in {self.folder}: {error.strerror}; free some "
+                "space and run again."
+            ) from error
+
+    def path(self, stripe: Window) -> Path:
+        """Return the file of a stripe."""
+        return self.folder / f"rows-{stripe.row:08d}-{stripe.row_stop:08d}.npz"
+
+    def load(self, stripe: Window) -> tuple[Image, Mask | None, ConsistencyEffect]:
+        """Return the rows of a stripe, their mask, and what the consistency step changed."""
+        path = self.path(stripe)
+        deadline = time.monotonic() + _VISIBLE
+        while not path.exists() and time.monotonic() < deadline:
+            os.scandir(self.folder).close()  # lets a network file system look again
+            time.sleep(0.05)
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                rows, change = stored["rows"], stored["change"]
+                packed = stored.get("valid")
+        except OSError as error:
+            raise OutputError(
+                f"A worker has written {path}, but it is not seen here ({error.strerror}): the "
+                "folder of the output has to be on storage that all machines share."
+            ) from error
+        valid = None
+        if packed is not None:
+            valid = np.unpackbits(packed, axis=1, count=stripe.width).astype(bool)
+        return rows, valid, ConsistencyEffect.of_sums(change)
+
+
+def _finished(work: StripeWork, stripes: list[Window], cluster: Cluster) -> Iterator[Window]:
+    """Yield the stripes from top to bottom, each when its file is there."""
+    missing = [stripe for stripe in stripes if not work.path(stripe).exists()]
+    computed = cluster.in_order(work, missing)
+    absent = set(missing)
+    try:
+        for stripe in stripes:
+            if stripe in absent:
+                next(computed)
+            yield stripe
+    finally:
+        computed.close()
+
+
+class _Stripe:
+    """A sink that keeps its rows in the type of the file."""
+
+    def __init__(self, stripe: Window, stored: Stored) -> None:
+        self.rows: Image | None = None
+        self.valid: Mask = np.ones(stripe.shape, dtype=bool)
+        self._shape, self._stored, self._next = stripe.shape, stored, 0
+
+    def write_rows(self, rows: Image, valid: Mask | None) -> None:
+        """Take rows, top to bottom."""
+        kept = self._stored(rows) if rows.dtype.kind == "f" else rows
+        if self.rows is None:
+            self.rows = np.empty((len(kept), *self._shape), kept.dtype)
+        place = slice(self._next, self._next + kept.shape[1])
+        self.rows[:, place] = kept
+        if valid is not None:
+            self.valid[place] = valid
+        self._next = place.stop
