@@ -13,6 +13,8 @@ from numpy.typing import DTypeLike, NDArray
 
 Image = NDArray[np.floating[Any]]
 
+_AT_ONCE = 2**17  # values: few enough to stay in the cache for all that is done with them
+
 
 def to_unit(image: Image, full_scale: float) -> Image:
     """Divide physical values by `full_scale`, so that DN in [0, full_scale] become [0, 1]."""
@@ -47,10 +49,14 @@ def to_storage(
     high = limits.max if largest is None else min(largest, limits.max)
     # float32 holds every 8- and 16-bit integer; larger ones need float64, or would wrap around.
     exact = image.dtype if target.itemsize <= 2 else np.dtype(np.float64)
-    whole = np.rint(image.astype(exact, copy=False))
-    np.clip(whole, low, high, out=whole)
-    # A sum is a tenth of the work of looking for NaN, and NaN where a value is.
-    if np.isnan(np.einsum("i->", whole.reshape(-1))):
-        np.nan_to_num(whole, copy=False, nan=0.0)
-    rounded: NDArray[Any] = whole.astype(target)
+    rounded = np.empty(image.shape, target)
+    source, result = image.reshape(-1), rounded.reshape(-1)
+    for start in range(0, source.size, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        whole = np.rint(source[part].astype(exact, copy=False))
+        # To look is cheaper than to clip, and most images lie within; with a NaN none of it holds.
+        if not (whole.min() >= low and whole.max() <= high):
+            np.clip(whole, low, high, out=whole)
+            np.nan_to_num(whole, copy=False, nan=0.0)
+        result[part] = whole
     return rounded

@@ -62,6 +62,10 @@ class Stencil:
                 np.matmul(block.T, extended[..., source, :], out=result[..., target, :])
         return result
 
+    def inputs(self, steps: int) -> int:
+        """Return the input samples that `steps` steps read."""
+        return (steps - 1) * self.step_in + int(self.taps.shape[0])
+
     def adjoint(self, image: Image, axis: Axis, length: int, border: Border) -> Image:
         """Apply the transpose of `apply` for an input of `length` samples along `axis`."""
         steps = image.shape[axis] // self.taps.shape[1]

@@ -12,7 +12,7 @@ from bandweave.degrade.mtf import Kernel
 from bandweave.degrade.sampling import correlate, interpolation_apron
 from bandweave.methods.base import Local
 from bandweave.methods.interpolation import upsample
-from bandweave.methods.modulation import FLOOR_SHARE, modulate
+from bandweave.methods.modulation import FLOOR_SHARE, contrast
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.methods.substitution.brovey import require_pan
 from bandweave.methods.substitution.component import fine_measurement, match_pan
@@ -39,7 +39,7 @@ class FittedAwlp:
         smooth = correlate(pair.spatial, _smoothing(planes(pair.ratio))[None])
         detail = hrms.dtype.type(self.pan_gain) * (pair.spatial[0] - smooth[0])
         intensity = hrms.mean(axis=0)
-        hrms *= modulate(np.ones_like(intensity), detail, intensity, self.floor)
+        hrms *= contrast(detail, intensity, self.floor)
         return hrms
 
 

@@ -12,14 +12,15 @@ from bandweave.methods.convention import SCENE, TOOLBOX, Convention
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 
-def upsample(pair: ImagePair) -> Image:
-    """Return `ms_up` `(C, H, W)`: the spectral image on the fine grid.
+def upsample(pair: ImagePair, core: Window | None = None) -> Image:
+    """Return `ms_up` `(C, H, W)`: the spectral image on the fine grid, or a part of it.
 
     The 23-tap interpolator at the pair's own phase; the scene's border is mirrored.
     """
-    return SCENE.upsample(pair)
+    return SCENE.upsample(pair, core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class FittedInterpolation:
     def fuse(self, pair: ImagePair) -> Image:
         """Return `ms_up`."""
         return self.convention.upsample(pair)
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return `ms_up` of a part."""
+        return self.convention.upsample(pair, core)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,20 +14,19 @@ EPSILON = float(np.finfo(np.float64).eps)
 """What the toolbox adds to denominators instead of a floor."""
 
 
-def modulate(base: Image, detail: Image, low: Image, floor: float) -> Image:
-    """Return base · (1 + detail / max(low, floor)): base · sharp / low above the floor.
+def contrast(detail: Image, low: Image, floor: float) -> Image:
+    """Return 1 + detail / max(low, floor): sharp / low above the floor.
 
     Args:
-        base: `(H, W)`, what is scaled, any unit.
         detail: `(H, W)`, sharp minus low-pass image.
         low: `(H, W)`, low-pass image in the unit of `detail`.
-        floor: Smallest denominator, in the unit of `low`; where it is not positive, `base` is
-            returned as it is.
+        floor: Smallest denominator, in the unit of `low`; where it is not positive, 1 everywhere.
     """
     if floor <= 0:
-        return base.copy()
-    contrast = np.maximum(low, low.dtype.type(floor))
-    np.divide(detail, contrast, out=contrast)
-    contrast += 1
-    contrast *= base
-    return contrast
+        return np.ones_like(low)
+    # To look is cheaper than to compare pixel by pixel, and few images have such pixels.
+    if not low.min(initial=np.inf) >= floor:
+        low = np.maximum(low, low.dtype.type(floor))
+    quotient: Image = np.divide(detail, low)
+    quotient += 1
+    return quotient

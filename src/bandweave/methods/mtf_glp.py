@@ -9,11 +9,13 @@ import numpy as np
 
 from bandweave.methods.base import Fitted, Local, Reach
 from bandweave.methods.convention import Convention, low_pan_apron, require_gains
-from bandweave.methods.modulation import EPSILON, FLOOR_SHARE, modulate
+from bandweave.methods.modulation import EPSILON, FLOOR_SHARE, contrast
+from bandweave.methods.portions import row_portions
 from bandweave.methods.statistics import Features, Moments, SceneStatistics, Vector
 from bandweave.methods.two_pass import TwoPass, require_varying
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,18 @@ class FittedInjection:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Add the PAN's detail to each band."""
-        hrms = self.convention.upsample(pair)
-        detail = pair.spatial - self.convention.low_pan(pair, self.filters.distinct)
-        for band, low in enumerate(self.filters.index):
-            hrms[band] += hrms.dtype.type(self.injection[band]) * detail[low]
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = self.convention.upsample(pair, core)
+        low = self.convention.low_pan(pair, self.filters.distinct, core)
+        pan = pair.spatial[0][core.slices]
+        kind = hrms.dtype.type
+        for rows in row_portions(*pan.shape):
+            detail = pan[rows] - low[:, rows]
+            for band, k in enumerate(self.filters.index):
+                hrms[band, rows] += kind(self.injection[band]) * detail[k]
         return hrms
 
 
@@ -70,28 +80,40 @@ class FittedModulation:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Scale each band by the contrast of its matched PAN."""
-        hrms = self.convention.upsample(pair)
-        low = self.convention.low_pan(pair, self.filters.distinct)
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = self.convention.upsample(pair, core)
+        low = self.convention.low_pan(pair, self.filters.distinct, core)
+        pan = pair.spatial[0][core.slices]
         if self.floor is None:
-            self._divide(hrms, pair, low)
+            self._divide(hrms, pair, pan, low)
             return hrms
-        for band, k in enumerate(self.filters.index):
-            slope, offset = (hrms.dtype.type(v[band]) for v in (self.slope, self.offset))
-            detail = slope * (pair.spatial[0] - low[k])
-            hrms[band] = modulate(
-                hrms[band], detail, slope * low[k] + offset, float(self.floor[band])
-            )
+        for rows in row_portions(*pan.shape):
+            self._modulate(hrms[:, rows], pan[rows], low[:, rows])
         return hrms
 
-    def _divide(self, hrms: Image, pair: ImagePair, low: Image) -> None:
-        """Multiply by the quotient as the toolbox has it."""
+    def _modulate(self, bands: Image, pan: Image, low: Image) -> None:
+        """Scale some rows, in place."""
+        assert self.floor is not None
+        kind = bands.dtype.type
+        detail = pan - low
+        for band, k in enumerate(self.filters.index):
+            slope, offset = kind(self.slope[band]), kind(self.offset[band])
+            matched = slope * low[k]
+            matched += offset
+            bands[band] *= contrast(slope * detail[k], matched, float(self.floor[band]))
+
+    def _divide(self, hrms: Image, pair: ImagePair, pan: Image, low: Image) -> None:
+        """Multiply by the quotient as the toolbox has it: of the pair as a whole."""
         ones = np.ones_like(low)
         if self.is_offset_filtered:
             flat = pair.replace(spatial=np.ones_like(pair.spatial))
             ones = self.convention.low_pan(flat, self.filters.distinct)
         for band, k in enumerate(self.filters.index):
             slope, offset = self.slope[band], self.offset[band]
-            sharp = slope * pair.spatial[0] + offset
+            sharp = slope * pan + offset
             hrms[band] *= sharp / (slope * low[k] + offset * ones[k] + EPSILON)
 
 

@@ -10,7 +10,7 @@ from bandweave.degrade.mtf import lowpass_kernel, mtf_kernel
 from bandweave.degrade.sampling import interpolate
 from bandweave.errors import NodataError, SensorModelError
 from bandweave.methods.convention import TOOLBOX
-from bandweave.methods.modulation import modulate
+from bandweave.methods.modulation import contrast
 from bandweave.methods.mtf_glp import MtfGlpFs, MtfGlpHpm, MtfGlpHpmR
 from bandweave.methods.statistics import SceneStatistics
 from bandweave.mosaic.runner import RunLimits, fit_method
@@ -83,10 +83,9 @@ def test_hpm_r_is_its_definition_above_the_floor(pair):
 
 
 def test_modulation_is_limited_by_the_floor():
-    base, detail = np.array([[10.0, 10.0, 10.0]]), np.array([[4.0, 4.0, 4.0]])
-    low = np.array([[8.0, 1.0, -5.0]])
-    np.testing.assert_allclose(modulate(base, detail, low, 2.0), [[15.0, 30.0, 30.0]])
-    np.testing.assert_array_equal(modulate(base, detail, low, 0.0), base)
+    detail, low = np.array([[4.0, 4.0, 4.0]]), np.array([[8.0, 1.0, -5.0]])
+    np.testing.assert_allclose(contrast(detail, low, 2.0), [[1.5, 3.0, 3.0]])
+    np.testing.assert_array_equal(contrast(detail, low, 0.0), np.ones((1, 3)))
 
 
 @pytest.mark.parametrize("method", [MtfGlpHpm(), MtfGlpHpmR()], ids=["hpm", "hpm_r"])

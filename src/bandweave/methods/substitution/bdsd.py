@@ -13,10 +13,12 @@ from bandweave.degrade.observe import observation_apron
 from bandweave.degrade.sampling import correlate, imresize, interpolation_apron
 from bandweave.methods.base import Fitted, Local, Reach
 from bandweave.methods.convention import Convention, require_gains
+from bandweave.methods.portions import row_portions
 from bandweave.methods.statistics import Features, Matrix, Moments, SceneStatistics, Vector
 from bandweave.methods.two_pass import TwoPass, require_varying
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 # Stands for the MTF of a PAN that was never published; the toolbox's value for such sensors.
 NEUTRAL_PAN_GAIN = 0.15
@@ -36,13 +38,20 @@ class FittedBdsd:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Add the combination to each band."""
-        hrms = self.convention.upsample(pair)
-        weights = self.weights.astype(hrms.dtype)
-        weights[1:] += np.eye(len(hrms), dtype=hrms.dtype)
-        fused: Image = np.tensordot(weights[1:].T, hrms, axes=1)
-        for band, gain in enumerate(weights[0]):
-            fused[band] += gain * pair.spatial[0]
-        return fused
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = self.convention.upsample(pair, core)
+        kind = hrms.dtype
+        weights = self.weights.astype(kind)
+        mixing = weights[1:].T + np.eye(len(hrms), dtype=kind)
+        pan = pair.spatial[0][core.slices]
+        for rows in row_portions(*pan.shape):
+            hrms[:, rows] = np.tensordot(mixing, hrms[:, rows], axes=1)
+            for band, gain in enumerate(weights[0]):
+                hrms[band, rows] += gain * pan[rows]
+        return hrms
 
 
 @dataclass(frozen=True, slots=True)

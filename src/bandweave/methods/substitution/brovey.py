@@ -10,9 +10,11 @@ from bandweave.degrade.sampling import interpolation_apron
 from bandweave.errors import BandCountError
 from bandweave.methods.base import Local
 from bandweave.methods.interpolation import upsample
+from bandweave.methods.portions import row_portions, weighted_sum
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +26,23 @@ class FittedBrovey:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return F_b = M_b · P / I with I = Σ w_b M_b; M_b itself where I is not positive."""
-        ms_up = upsample(pair)
-        pan = pair.spatial[0]
-        weights = np.asarray(self.weights, dtype=ms_up.dtype)
-        intensity = np.tensordot(weights, ms_up, axes=1)
-        positive = intensity > 0
-        gain = np.divide(pan, intensity, out=np.ones_like(pan), where=positive)
-        ms_up *= gain
-        return ms_up
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = upsample(pair, core)
+        pan = pair.spatial[0][core.slices]
+        weights = np.asarray(self.weights)
+        for rows in row_portions(*pan.shape):
+            hrms[:, rows] *= _gain(pan[rows], weighted_sum(weights, hrms[:, rows]))
+        return hrms
+
+
+def _gain(pan: Image, intensity: Image) -> Image:
+    """Return P / I; 1 where I is not positive."""
+    if intensity.min(initial=np.inf) > 0:
+        return np.divide(pan, intensity, out=intensity)
+    return np.divide(pan, intensity, out=np.ones_like(pan), where=intensity > 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,13 @@ import numpy as np
 
 from bandweave.methods.base import Fitted, Local, Reach
 from bandweave.methods.convention import Convention, low_pan_apron
-from bandweave.methods.modulation import EPSILON, FLOOR_SHARE, modulate
+from bandweave.methods.modulation import EPSILON, FLOOR_SHARE, contrast
+from bandweave.methods.portions import row_portions, weighted_sum
 from bandweave.methods.statistics import Features, SceneStatistics, Vector, solve_proportional
 from bandweave.methods.two_pass import TwoPass, require_varying
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 # Share of the first percentile that counts as haze, for the four bands of the classical
 # instruments (Lolli et al. 2017); a longer wavelength is scattered less.
@@ -43,19 +45,32 @@ class FittedBtH:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Scale the haze-free bands by the PAN's contrast."""
-        hrms = self.convention.upsample(pair)
-        kind = hrms.dtype
-        haze = self.haze.astype(kind)[:, None, None]
-        hrms -= haze
-        intensity = np.tensordot(self.weights.astype(kind), hrms, axes=1)
-        matched = pair.spatial[0] * kind.type(self.pan_gain) + kind.type(self.pan_offset)
-        np.maximum(hrms, 0, out=hrms)
-        if self.floor is None:
-            hrms *= matched / (intensity + EPSILON)
-        else:
-            hrms *= modulate(np.ones_like(matched), matched - intensity, intensity, self.floor)
-        hrms += haze
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = self.convention.upsample(pair, core)
+        pan = pair.spatial[0][core.slices]
+        for rows in row_portions(*pan.shape):
+            self._scale(hrms[:, rows], pan[rows])
         return hrms
+
+    def _scale(self, bands: Image, pan: Image) -> None:
+        """Do it for some rows, in place."""
+        kind = bands.dtype.type
+        haze = self.haze.astype(kind)[:, None, None]
+        bands -= haze
+        intensity = weighted_sum(self.weights, bands)
+        matched = pan * kind(self.pan_gain)
+        matched += kind(self.pan_offset)
+        if self.floor is None:
+            quotient = matched / (intensity + EPSILON)
+        else:
+            quotient = contrast(matched - intensity, intensity, self.floor)
+        if bands.min(initial=0) < 0:  # to look is cheaper, and most parts have no such pixel
+            np.maximum(bands, 0, out=bands)
+        bands *= quotient
+        bands += haze
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from bandweave.degrade.sampling import interpolation_apron
 from bandweave.errors import NodataError
 from bandweave.methods.base import Local
 from bandweave.methods.interpolation import upsample
+from bandweave.methods.portions import row_portions, weighted_sum
 from bandweave.methods.statistics import Features, Measurement, Moments, Vector
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,13 +33,20 @@ class FittedSubstitution:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Add the matched PAN's difference to the intensity, band by band."""
-        ms_up = upsample(pair)
-        kind = ms_up.dtype
-        detail = pair.spatial[0] * kind.type(self.pan_gain) + kind.type(self.offset)
-        detail -= np.tensordot(self.weights.astype(kind), ms_up, axes=1)
-        for band, gain in enumerate(self.gains.astype(kind)):
-            ms_up[band] += gain * detail
-        return ms_up
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = upsample(pair, core)
+        kind = hrms.dtype.type
+        pan = pair.spatial[0][core.slices]
+        for rows in row_portions(*pan.shape):
+            detail = pan[rows] * kind(self.pan_gain)
+            detail += kind(self.offset)
+            detail -= weighted_sum(self.weights, hrms[:, rows])
+            for band, gain in enumerate(self.gains):
+                hrms[band, rows] += kind(gain) * detail
+        return hrms
 
 
 def fine_measurement(profile: PairProfile) -> Measurement:
