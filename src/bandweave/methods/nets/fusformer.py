@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
+from bandweave.methods.nets.attention import SpatialAttention
 from bandweave.methods.nets.blocks import Residual, same_conv
 from bandweave.methods.nets.network import EnlargingNetwork
 
@@ -98,13 +99,14 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
+        self.attend = SpatialAttention()
         self.output = nn.Linear(width, width)
 
     def forward(self, x_BPD: Tensor) -> Tensor:
         """Return `(B, P, D)` from `(B, P, D)`."""
         split = self.query_key_value(x_BPD).unflatten(-1, (3, self.heads, -1))
         q_BNPS, k_BNPS, v_BNPS = split.permute(2, 0, 3, 1, 4)
-        attended_BNPS = functional.scaled_dot_product_attention(q_BNPS, k_BNPS, v_BNPS)
+        attended_BNPS = self.attend(q_BNPS, k_BNPS, v_BNPS)
         fused: Tensor = self.output(attended_BNPS.transpose(1, 2).flatten(2))
         return fused
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from bandweave.methods.nets.attention import SpatialAttention
 from bandweave.methods.nets.u2net_config import U2NetConfig, Variant
 
 
@@ -35,7 +36,9 @@ class S2Block(nn.Module):
         )
         self.norm_mlp = nn.LayerNorm(width)
         self.mlp = nn.Sequential(
-            nn.Linear(width, width // 2), nn.LeakyReLU(0.01), nn.Linear(width // 2, width)
+            nn.Linear(width, width // 2),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.Linear(width // 2, width),
         )
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -70,28 +73,44 @@ class CorrelationAttention(nn.Module):
         self.w_c = nn.Linear(width, width, bias=False)
         if config.variant is not Variant.SPATIAL_ONLY:
             self.w_d = nn.Linear(width, width, bias=False)
+        self.attend = SpatialAttention()
         self.output = nn.Linear(width, width)
 
     def forward(self, x_BPD: Tensor, y_BPD: Tensor) -> Tensor:
         """Return the attention output `(B, P, D)` from normalised tokens of that shape."""
-        a_BNPS = self._heads(self.w_a(y_BPD))
-        c_BNPS = self._heads(self.w_c(x_BPD))
-        if self.config.variant is Variant.SPECTRAL_ONLY:
-            fused_BNPS = a_BNPS @ self._c_spe(c_BNPS, x_BPD)
+        variant = self.config.variant
+        if variant is Variant.SPECTRAL_ONLY:
+            (a_BNPS,) = self._mapped(y_BPD, self.w_a)
+            c_BNPS, d_BNPS = self._mapped(x_BPD, self.w_c, self.w_d)
+            fused_BNPS = a_BNPS @ self._c_spe(c_BNPS, d_BNPS)
         else:
-            b_BNPS = self._heads(self.w_b(y_BPD))
-            # (1), applied: the default scale of the function is 1/√S'.
-            fused_BNPS = functional.scaled_dot_product_attention(a_BNPS, b_BNPS, c_BNPS)
-            if self.config.variant is not Variant.SPATIAL_ONLY:
+            a_BNPS, b_BNPS = self._mapped(y_BPD, self.w_a, self.w_b)
+            if variant is Variant.SPATIAL_ONLY:
+                (c_BNPS,) = self._mapped(x_BPD, self.w_c)
+                fused_BNPS = self.attend(a_BNPS, b_BNPS, c_BNPS)  # (1), applied
+            else:
+                c_BNPS, d_BNPS = self._mapped(x_BPD, self.w_c, self.w_d)
                 is_release = self.config.spatial_factor == "release"
                 factor_BNPS = a_BNPS if is_release else b_BNPS
-                fused_BNPS = fused_BNPS * (factor_BNPS @ self._c_spe(c_BNPS, x_BPD))  # (3)
+                fused_BNPS = self.attend(a_BNPS, b_BNPS, c_BNPS) * (
+                    factor_BNPS @ self._c_spe(c_BNPS, d_BNPS)
+                )  # (3)
         output: Tensor = self.output(fused_BNPS.transpose(1, 2).flatten(2))
         return output
 
-    def _c_spe(self, c_BNPS: Tensor, x_BPD: Tensor) -> Tensor:
+    def _mapped(self, t_BPD: Tensor, *maps: nn.Linear) -> list[Tensor]:
+        """Apply maps of one input as one product; split each into N consecutive groups of columns.
+
+        Returns:
+            One `(B, N, P, S')` per map.
+        """
+        weight = torch.cat([one.weight for one in maps]) if len(maps) > 1 else maps[0].weight
+        mapped = functional.linear(t_BPD, weight)
+        split = mapped.reshape(*mapped.shape[:2], len(maps), self.heads, -1)
+        return [t_BPNS.transpose(1, 2) for t_BPNS in split.unbind(2)]
+
+    def _c_spe(self, c_BNPS: Tensor, d_BNPS: Tensor) -> Tensor:
         """Return the spectral self-correlation matrix of (2), `(B, N, S', S')`."""
-        d_BNPS = self._heads(self.w_d(x_BPD))
         pixels, head_width = c_BNPS.shape[2:]
         scale = (
             math.sqrt(head_width) / pixels
@@ -99,10 +118,6 @@ class CorrelationAttention(nn.Module):
             else self.heads / math.sqrt(head_width**3)
         )
         return torch.softmax(c_BNPS.transpose(2, 3) @ d_BNPS * scale, dim=-1)
-
-    def _heads(self, t_BPD: Tensor) -> Tensor:
-        """Split the columns into N consecutive groups: `(B, N, P, S')`."""
-        return t_BPD.reshape(*t_BPD.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class ConcatenationAttention(nn.Module):

@@ -54,7 +54,9 @@ class U2Net(FusionNetwork):
         # One set of weights each, used by both streams.
         self.down1, self.down2 = Down(width), Down(2 * width)
         self.up1, self.up2 = Up(2 * width), Up(width)
-        self.head = nn.Sequential(_conv(width, width), nn.LeakyReLU(0.01), _conv(width, bands))
+        self.head = nn.Sequential(
+            _conv(width, width), nn.LeakyReLU(0.01, inplace=True), _conv(width, bands)
+        )
 
     @property
     def unused_as_published(self) -> int:
@@ -80,11 +82,13 @@ class U2Net(FusionNetwork):
         self.check(spatial, spectral, start)
         u = self.upsample(spectral) if start is None else start
         if self.config.variant is Variant.SINGLE_BRANCH:
-            x = self._single_branch(functional.leaky_relu(self.joint_input(_stack(u, spatial))))
+            x = self._single_branch(
+                _pixel_by_pixel(_activate(self.joint_input(_stack(u, spatial))))
+            )
         else:
             x = self._double_branch(
-                functional.leaky_relu(self.spectral_input(u)),
-                functional.leaky_relu(self.spatial_input(spatial)),
+                _pixel_by_pixel(_activate(self.spectral_input(u))),
+                _pixel_by_pixel(_activate(self.spatial_input(spatial))),
             )
         fused: Tensor = self.config.residual_scale * self.head(x) + u
         return fused
@@ -140,8 +144,8 @@ class Down(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return `(B, 2d, H/2, W/2)` from `(B, d, H, W)`."""
-        features = functional.leaky_relu(self.halve(features))
-        return functional.leaky_relu(self.depthwise(self.widen(features)))
+        features = _activate(self.halve(features))
+        return _activate(self.depthwise(self.widen(features)))
 
 
 class Up(nn.Module):
@@ -154,9 +158,7 @@ class Up(nn.Module):
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
         """Return `(B, d, 2H, 2W)` from features `(B, 2d, H, W)` and skip `(B, d, 2H, 2W)`."""
-        return functional.leaky_relu(
-            self.merge(functional.leaky_relu(self.enlarge(features)) + skip)
-        )
+        return _activate(self.merge(_activate(self.enlarge(features)) + skip))
 
 
 class ResBlock(nn.Module):
@@ -169,13 +171,23 @@ class ResBlock(nn.Module):
 
     def forward(self, y: Tensor) -> Tensor:
         """Return the new y, of the same shape `(B, d, H, W)`."""
-        residual: Tensor = self.widen(functional.leaky_relu(self.narrow(y)))
+        residual: Tensor = self.widen(_activate(self.narrow(y)))
         return y + residual
 
 
 def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
     """Return a 3x3 convolution with bias and zero padding that keeps the size."""
     return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+def _activate(features: Tensor) -> Tensor:
+    """Apply LeakyReLU in place: no convolution needs its result again for its gradient."""
+    return functional.leaky_relu(features, inplace=True)
+
+
+def _pixel_by_pixel(features: Tensor) -> Tensor:
+    """Lay the channels of a pixel side by side, so that tokens and maps are the same memory."""
+    return features.contiguous(memory_format=torch.channels_last)
 
 
 def _stack(u: Tensor, spatial: Tensor) -> Tensor:
