@@ -6,7 +6,8 @@ import hashlib
 import json
 import time
 import warnings
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +28,7 @@ from bandweave.mosaic.bundles import fuse_bundle, opened
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.job import Tell, in_words
 from bandweave.mosaic.select import select_method
+from bandweave.parallel.executor import Executor, Local
 from bandweave.parallel.manifest import Entry, Manifest, State
 from bandweave.products.bundle import Bundle
 from bandweave.products.plain import NamingRule
@@ -37,7 +39,7 @@ MANIFEST = "manifest.jsonl"
 """Name of the manifest in the folder of the results."""
 _SUFFIXES = {"GTiff": ".tif", "ENVI": ".img"}
 # Options that change how a run goes and not what it writes.
-_WITHOUT_EFFECT = {"workers", "max_memory", "device", "overwrite", "resume"}
+_WITHOUT_EFFECT = {"workers", "max_memory", "device", "dask", "overwrite", "resume"}
 
 OutcomeState = Literal["done", "skipped", "failed", "planned"]
 
@@ -90,6 +92,8 @@ class BatchReport:
 class _Task:
     """A product, looked at: what will be made of it, or why nothing can be."""
 
+    number: int
+    """From 1, in the order of the names."""
     bundle: Bundle
     entry: Entry
     pixels: int
@@ -125,9 +129,10 @@ def fuse_batch(
         ProductError: Nothing was recognised.
         UnknownNameError: There is no such method, sensor or weight file.
         OutputError: The folder of the results or the manifest cannot be written.
+        ClusterError: The workers of `config.dask` cannot be reached, or cannot do the work.
     """
-    say = tell or (lambda _: None)
-    found = survey(folder, rule=rule, skip=[out])
+    # Absolute, as workers elsewhere read the files by these paths.
+    found = survey(folder.absolute(), rule=rule, skip=[out.absolute()])
     if not (found.bundles or found.problems):
         raise ProductError(
             f"No product was recognised below {folder}; see docs/products.md for what is, or give "
@@ -139,23 +144,16 @@ def fuse_batch(
     known = manifest.standing()
     config = replace(config, resume=resume)
     options = _options_hash(config)
-    tasks = [_look(bundle, out, config, options) for bundle in found.bundles]
+    bundles = enumerate(found.bundles, start=1)
+    tasks = [_look(number, bundle, out, config, options) for number, bundle in bundles]
     if dry_run:
         return BatchReport(tuple(_planned(task, known, config) for task in tasks), problems)
     _make_folder(out)
-    clock = _Clock(tasks)
-    outcomes: list[Outcome] = []
-    for number, task in enumerate(tasks, start=1):
-        say(f"[{number}/{len(tasks)}] {task.bundle.name}")
-        outcome = _run(task, known.get(task.entry.output), config, manifest, tell)
-        outcomes.append(outcome)
-        if outcome.error is not None:
-            say(f"Failed: {outcome.error}")
-        say(clock.after(task, outcome, len(outcomes)))
-    return BatchReport(tuple(outcomes), problems)
+    outcomes = _run(tasks, known, config, manifest, tell)
+    return BatchReport(tuple(outcomes[task.number] for task in tasks), problems)
 
 
-def _look(bundle: Bundle, out: Path, config: FuseConfig, options: str) -> _Task:
+def _look(number: int, bundle: Bundle, out: Path, config: FuseConfig, options: str) -> _Task:
     """Open a product once: which method it gets, how large it is, or what is wrong with it."""
     entry = Entry(bundle.name, "started", "", options, _signature(bundle))
     try:
@@ -167,10 +165,10 @@ def _look(bundle: Bundle, out: Path, config: FuseConfig, options: str) -> _Task:
             profile = scene.opened((0.0, 0.0)).profile
             method = select_method(config, profile).entry.id
     except Exception as error:  # noqa: BLE001  # one bad product must not stop the others
-        return _Task(bundle, entry, 0, _sentence(error))
+        return _Task(number, bundle, entry, 0, _sentence(error))
     output = str(out / f"{bundle.name}_{method}{_SUFFIXES[config.driver]}")
     pixels = profile.shape[0] * profile.shape[1]
-    return _Task(bundle, replace(entry, output=output, method=method), pixels)
+    return _Task(number, bundle, replace(entry, output=output, method=method), pixels)
 
 
 def _planned(task: _Task, known: dict[str, Entry], config: FuseConfig) -> Outcome:
@@ -186,31 +184,117 @@ def _planned(task: _Task, known: dict[str, Entry], config: FuseConfig) -> Outcom
 
 
 def _run(
-    task: _Task, earlier: Entry | None, config: FuseConfig, manifest: Manifest, tell: Tell | None
-) -> Outcome:
-    """Fuse one product, unless it is done; failures become an outcome."""
-    bundle, entry = task.bundle, task.entry
+    tasks: list[_Task],
+    known: dict[str, Entry],
+    config: FuseConfig,
+    manifest: Manifest,
+    tell: Tell | None,
+) -> dict[int, Outcome]:
+    """Fuse what is not done; failures become outcomes, by the number of their task."""
+    say = tell or (lambda _: None)
+    clock = _Clock(tasks)
+    outcomes: dict[int, Outcome] = {}
+
+    def begin(task: _Task) -> None:
+        say(f"[{task.number}/{len(tasks)}] {task.bundle.name}")
+        _record(manifest, task.entry, "started")
+
+    def end(task: _Task, outcome: Outcome) -> None:
+        outcomes[task.number] = outcome
+        if outcome.error is not None:
+            say(f"Failed: {task.bundle.name}: {outcome.error}")
+        say(clock.after(task, outcome, len(outcomes)))
+
+    wanted = []
+    for task in tasks:
+        settled = _settled(task, known.get(task.entry.output), config, manifest)
+        if settled is None:
+            wanted.append(task)
+        else:
+            end(task, settled)
+    if wanted:
+        with (
+            _executor(config, wanted, manifest.path.parent) as executor,
+            closing(executor.map(_work(config, executor, tell), wanted, begun=begin)) as done,
+        ):
+            for one in done:
+                end(one.task, _recorded(one.task, one.result or _Fused(None, one.error), manifest))
+    return outcomes
+
+
+def _settled(
+    task: _Task, earlier: Entry | None, config: FuseConfig, manifest: Manifest
+) -> Outcome | None:
+    """Return the outcome of a product that is done or cannot be fused, else None."""
     if _is_done(task, earlier, config):
         assert earlier is not None
-        return Outcome(bundle, "skipped", entry.output, entry.method, earlier.seconds)
-    start = time.perf_counter()
+        entry = task.entry
+        return Outcome(task.bundle, "skipped", entry.output, entry.method, earlier.seconds)
     error = task.error
     if error is None and not _may_write(task, earlier, config):
         error = _exists(task)
-    if error is None:
-        _record(manifest, entry, "started")
-        # What lies there is replaced: it was allowed, or is ours and was being replaced before.
-        settings = replace(config, overwrite=True)
+    return None if error is None else _recorded(task, _Fused(None, error), manifest)
+
+
+@contextmanager
+def _executor(config: FuseConfig, tasks: list[_Task], out: Path) -> Iterator[Executor]:
+    """Yield what computes the products: this process, or the workers of a cluster."""
+    if config.dask is None:
+        yield Local()
+        return
+    from bandweave.parallel.cluster import connected  # noqa: PLC0415  # rarely asked for
+
+    weights = [] if config.weights is None else [Path(config.weights)]
+    # Files of the first product stand for all: those of thousands would be looked for by everyone.
+    with connected(config.dask, files=[*tasks[0].bundle.files, *weights], folders=[out]) as cluster:
+        yield cluster
+
+
+def _work(config: FuseConfig, executor: Executor, tell: Tell | None) -> _FuseProduct:
+    # What lies there is replaced: it was allowed, or is ours and was being replaced before.
+    config = replace(config, overwrite=True)
+    if config.dask is None:
+        return _FuseProduct(config, Path(), tell)
+    if config.weights is not None and Path(config.weights).is_file():
+        config = replace(config, weights=str(Path(config.weights).absolute()))
+    return _FuseProduct(replace(config, dask=None, workers=executor.threads), Path.cwd(), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fused:
+    """What came of fusing a product."""
+
+    seconds: float | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _FuseProduct:
+    """The task: fuse one product, here or on a worker."""
+
+    config: FuseConfig
+    folder: Path
+    """Folder that outputs are relative to."""
+    tell: Tell | None
+
+    def __call__(self, task: _Task) -> _Fused:
+        start = time.perf_counter()
+        error = None
         try:
-            fuse_bundle(bundle, Path(entry.output), settings, tell=tell)
+            fuse_bundle(task.bundle, self.folder / task.entry.output, self.config, tell=self.tell)
         except Exception as reason:  # noqa: BLE001  # the next product may well succeed
             error = _sentence(reason)
-    seconds = round(time.perf_counter() - start, 3)
-    if error is not None:
-        _record(manifest, replace(entry, error=error, seconds=seconds), "failed")
-        return Outcome(bundle, "failed", None, entry.method, seconds, error)
-    _record(manifest, replace(entry, seconds=seconds), "done")
-    return Outcome(bundle, "done", entry.output, entry.method, seconds)
+        return _Fused(round(time.perf_counter() - start, 3), error)
+
+
+def _recorded(task: _Task, fused: _Fused, manifest: Manifest) -> Outcome:
+    """Record the end of a product; return it as an outcome."""
+    bundle, entry = task.bundle, task.entry
+    if fused.error is not None:
+        _record(manifest, replace(entry, error=fused.error, seconds=fused.seconds), "failed")
+        return Outcome(bundle, "failed", None, entry.method, fused.seconds, fused.error)
+    _record(manifest, replace(entry, seconds=fused.seconds), "done")
+    return Outcome(bundle, "done", entry.output, entry.method, fused.seconds)
 
 
 def _record(manifest: Manifest, entry: Entry, state: State) -> None:
@@ -292,7 +376,7 @@ class _Clock:
         self._total = len(tasks)
         self._left = sum(task.pixels for task in tasks)
         self._done = 0
-        self._seconds = 0.0
+        self._start = time.monotonic()
         self._failed = 0
 
     def after(self, task: _Task, outcome: Outcome, count: int) -> str:
@@ -301,10 +385,10 @@ class _Clock:
         self._failed += outcome.state == "failed"
         if outcome.state == "done":
             self._done += task.pixels
-            self._seconds += outcome.seconds or 0.0
         text = f"{count} of {self._total} products"
         if self._failed:
             text += f", {self._failed} failed"
         if self._left and self._done:
-            text += f", about {in_words(self._seconds / self._done * self._left)} left"
+            rate = self._done / max(time.monotonic() - self._start, 1e-9)
+            text += f", {rate / 1e6:.2g} MPix/s, about {in_words(self._left / rate)} left"
         return f"{text}."
