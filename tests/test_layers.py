@@ -107,7 +107,7 @@ HEAVY_HOMES = {
     ),
     "accelerate": ("train/",),
     "click": ("cli/",),
-    "matplotlib": (),
+    "matplotlib": ("report/encoded.py", "report/figures/"),
     "dask": ("parallel/",),
     "distributed": ("parallel/",),
     "onnxruntime": (),

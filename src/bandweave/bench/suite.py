@@ -173,7 +173,7 @@ class Suite(RunConfig):
 
 
 def load_suite(name_or_file: str) -> Suite:
-    """Read a shipped suite by name, or a TOML file.
+    """Read a shipped suite by name, a TOML file, or the `suite.json` of a run.
 
     Raises:
         UnknownNameError: Neither a shipped suite nor a file; the message lists the names.
@@ -189,6 +189,8 @@ def load_suite(name_or_file: str) -> Suite:
             f"{', '.join(SUITES)}."
         )
     try:
+        if name_or_file.endswith(".json"):
+            return Suite.model_validate_json(text)
         content: dict[str, Any] = tomllib.loads(text)
         return Suite.model_validate(content)
     except tomllib.TOMLDecodeError as error:

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "adapt": ("bandweave.cli.adapt", "Tune weights to one scene without ground truth."),
     "benchmark": ("bandweave.cli.benchmark", "Compare methods on data; records and tables."),
     "view": ("bandweave.cli.view", "Look at large rasters in the browser, on this machine."),
+    "report": ("bandweave.cli.report", "Show a run on one HTML page, with figures."),
     "demo": ("bandweave.cli.demo", "Make a scene, fuse it, score it, show it; offline."),
     "methods": ("bandweave.cli.methods", "List the methods with citation, reach and parity."),
     "weights": ("bandweave.cli.weights", "List, show and convert weight files."),

@@ -16,7 +16,6 @@ from bandweave.metrics.sam import sam
 from bandweave.mosaic.fuse import fuse
 from bandweave.radiometry import Image
 from bandweave.raster.reader import open_image
-from bandweave.report.pixels import liveliest
 from bandweave.report.quicklook import (
     Panel,
     Stretch,
@@ -115,9 +114,8 @@ def _show(sheet: Path, pan: Image, lrms: Image, truth: Image, fused: dict[str, I
     bands = list(natural_colour(len(truth)))
     stretch, grey = Stretch.of(truth[bands]), Stretch.of(pan)
     side = min(_SHOWN, truth.shape[1])
-    part = liveliest(truth, side, step=_step(side))
-    close = min(_ZOOM, side)
-    zoom = liveliest(truth[(slice(None), *part.slices)], close, step=_step(close))
+    part = _liveliest(truth, side)
+    zoom = _liveliest(truth[(slice(None), *part.slices)], min(_ZOOM, side))
     coarse = lrms.repeat(4, axis=1).repeat(4, axis=2)
 
     def cut(image: Image) -> Image:
@@ -143,6 +141,12 @@ def _show(sheet: Path, pan: Image, lrms: Image, truth: Image, fused: dict[str, I
     )
 
 
-def _step(side: int) -> int:
-    """Return by how many pixels a square is moved to find its place: whole MS pixels."""
-    return max(side // 4, 4) // 4 * 4
+def _liveliest(image: Image, side: int) -> Window:
+    """Return the square in which the bands vary most."""
+    step = max(side // 4, 4) // 4 * 4
+    windows = [
+        Window(row, col, side, side)
+        for row in range(0, image.shape[1] - side + 1, step)
+        for col in range(0, image.shape[2] - side + 1, step)
+    ]
+    return max(windows, key=lambda w: float(image[(slice(None), *w.slices)].std(axis=(1, 2)).sum()))

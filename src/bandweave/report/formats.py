@@ -12,7 +12,8 @@ from bandweave.report.significance import mean_ranks, paired_p_values
 from bandweave.report.table import Cell, Mark, Row, ScoreTable, ideal_row
 
 _MISSING = "–"
-_SIGNIFICANT = 0.05  # usual level; six images can reach it, five cannot
+SIGNIFICANT = 0.05
+"""Usual level; six images can reach it, five cannot."""
 _LATEX_SPECIAL = {
     "&": r"\&",
     "%": r"\%",
@@ -40,13 +41,13 @@ def _markdown(table: ScoreTable) -> Iterator[str]:
     yield from _in_words(table)
     yield ""
     ranks = mean_ranks(table)
-    heads = [*map(_head, table.metrics), "mean rank", "s per image"]
+    heads = [*map(metric_head, table.metrics), "mean rank", "s per image"]
     yield _line(["method", *heads])
     yield _line(["---", *("---:" for _ in heads)])
     marks = table.marks()
     for row in table.rows:
         cells = [_markdown_cell(row, metric, marks) for metric in table.metrics]
-        rank = _overall(row, table, ranks)
+        rank = mean_rank(row, table, ranks)
         yield _line(
             [
                 f"*{row.name} (published)*" if row.is_published else row.name,
@@ -56,7 +57,7 @@ def _markdown(table: ScoreTable) -> Iterator[str]:
             ]
         )
     ideal = ideal_row(table.metrics)
-    yield _line(["ideal", *(_ideal(ideal.cells[m].mean) for m in table.metrics), "1", _MISSING])
+    yield _line(["ideal", *(ideal_text(ideal.cells[m].mean) for m in table.metrics), "1", _MISSING])
     yield ""
     yield from _tests(table)
     yield from _failures(table)
@@ -98,7 +99,7 @@ def _tests(table: ScoreTable) -> Iterator[str]:
     if not p_values:
         return
     least = 2 / 2**count
-    if least > _SIGNIFICANT:
+    if least > SIGNIFICANT:
         yield (
             f"No paired tests: over {count} images the p of a Wilcoxon signed-rank test cannot "
             f"fall below {least:.2g}."
@@ -111,7 +112,7 @@ def _tests(table: ScoreTable) -> Iterator[str]:
         f"{least:.2g} is the least it can be):"
     )
     yield ""
-    yield _line(["method", *map(_head, table.metrics)])
+    yield _line(["method", *map(metric_head, table.metrics)])
     yield _line(["---", *("---:" for _ in table.metrics)])
     marks = table.marks()
     for row in table.compared:
@@ -162,7 +163,7 @@ def _latex(table: ScoreTable) -> Iterator[str]:
     yield r"\midrule"
     ideal = ideal_row(table.metrics)
     yield _latex_line(
-        ["ideal", *(_ideal(ideal.cells[m].mean, r"$+\infty$") for m in table.metrics)]
+        ["ideal", *(ideal_text(ideal.cells[m].mean, r"$+\infty$") for m in table.metrics)]
     )
     yield r"\bottomrule"
     yield r"\end{tabular}"
@@ -218,11 +219,17 @@ def _numbers(metric: str, cell: Cell) -> tuple[str, str | None]:
     # Indices in [0, 1] with four decimals, as the toolbox prints the small ones.
     decimals = 4 if METRICS[metric].range[1] <= 2 else 3
     std = None if math.isnan(cell.std) else f"{cell.std:.{decimals}f}"
-    return (f"{cell.mean:.{decimals}f}" if math.isfinite(cell.mean) else _ideal(cell.mean)), std
+    return (f"{cell.mean:.{decimals}f}" if math.isfinite(cell.mean) else ideal_text(cell.mean)), std
 
 
-def _overall(row: Row, table: ScoreTable, ranks: dict[tuple[str, str], float]) -> float | None:
-    """Return a row's mean rank over the metrics, None where it is not ranked in all of them."""
+def mean_rank(row: Row, table: ScoreTable, ranks: dict[tuple[str, str], float]) -> float | None:
+    """Return a row's mean rank over the metrics, None where it is not ranked in all of them.
+
+    Args:
+        row: Of the table.
+        table: Scores.
+        ranks: As `mean_ranks` returns them.
+    """
     own = [ranks.get((row.id, metric)) for metric in table.metrics]
     known = [rank for rank in own if rank is not None]
     if row.is_published or len(known) < len(own):
@@ -230,7 +237,8 @@ def _overall(row: Row, table: ScoreTable, ranks: dict[tuple[str, str], float]) -
     return sum(known) / len(known)
 
 
-def _head(metric: str) -> str:
+def metric_head(metric: str) -> str:
+    """Return a metric's name with unit and an arrow to where it is better."""
     entry = METRICS[metric]
     unit = f" ({entry.unit})" if entry.unit else ""
     return f"{entry.name}{unit} {'↑' if entry.direction == 'higher' else '↓'}"
@@ -242,7 +250,8 @@ def _latex_head(metric: str) -> str:
     return f"{_escaped(entry.name)} {arrow}"
 
 
-def _ideal(value: float, infinity: str = "∞") -> str:
+def ideal_text(value: float, infinity: str = "∞") -> str:
+    """Return the value of an image against itself."""
     return infinity if math.isinf(value) else f"{value:g}"
 
 

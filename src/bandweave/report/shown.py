@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bandweave.radiometry import Image
 from bandweave.report.kept import KeptImages, KeptScene
-from bandweave.report.pixels import liveliest, typical_pixels
+from bandweave.report.pixels import busiest, typical_pixels
 from bandweave.report.quicklook import GAMMA, QUANTILES, Pixels, Stretch, natural_colour
 from bandweave.report.records import Record
 from bandweave.window import Window
@@ -79,8 +79,9 @@ class ShownImage:
         )
         origin = "reference" if self.reference is not None else "MS"
         return (
-            f"One stretch for all panels, the {QUANTILES[0]:g} to {QUANTILES[1]:g} % quantiles of "
-            f"the {origin} in red, green and blue: {names} {self.scene.unit}; gamma {GAMMA:g}."
+            f"One stretch for all pictures, the {QUANTILES[0]:g} to {QUANTILES[1]:g} % quantiles "
+            f"of the {origin} in red, green, blue: {names} {self.scene.unit}; gamma {GAMMA:g}. The "
+            f"{self.inputs[0].name} has its own."
         )
 
     @property
@@ -139,7 +140,7 @@ def _shown(
     spectral = _enlarged(kept.read(*place, "spectral"), scene.ratio)
     truth = kept.read(*place, "reference") if scene.has_reference else None
     best = spectral if truth is None else truth
-    part = liveliest(best, LARGEST_SIDE, step=8 * scene.ratio)
+    part = busiest(best, LARGEST_SIDE, step=scene.ratio)
     best, spectral = _cut(best, part), _cut(spectral, part)
     truth = None if truth is None else best
     rgb = colour_bands(scene)
@@ -176,7 +177,7 @@ def _shown(
         rgb=rgb,
         stretch=stretch,
         error_full=None if truth is None else _error_scale(methods),
-        zoom=liveliest(best, close, step=max(close // 4, 1)),
+        zoom=busiest(best, close),
         picked=tuple(picked),
     )
 

@@ -6,11 +6,11 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from bandweave.report.figures.panels import panel_grid, panel_title
-from bandweave.report.figures.style import ERROR_MAP, footnote, wrapped
+from bandweave.report.figures.panels import panel_grid, panel_title, write_title
+from bandweave.report.figures.style import ERROR_MAP, WIDTH, footnote, wrapped
 from bandweave.report.shown import ShownImage
 
-_FOOT, _BAR = 0.3, 0.75  # inches
+_FOOT, _BAR = 0.36, 0.62  # inches
 
 
 def error_panels(image: ShownImage, metric: str | None = None) -> Figure:
@@ -25,9 +25,11 @@ def error_panels(image: ShownImage, metric: str | None = None) -> Figure:
     for axis, layer in zip(axes, image.methods, strict=True):
         assert layer.errors is not None
         axis.imshow(layer.errors, cmap=ERROR_MAP, norm=scale, interpolation="nearest")
-        axis.set_title(panel_title(layer, metric))
+        write_title(axis, panel_title(layer, metric), len(axes))
+    below, above = axes[-1].get_position().y0, axes[0].get_position().y1
+    place = figure.add_axes((1 - _BAR / WIDTH + 0.015, below, 0.018, above - below))
     bar = figure.colorbar(
-        ScalarMappable(scale, ERROR_MAP), ax=figure.axes, extend="max", aspect=40, pad=0.015
+        ScalarMappable(scale, ERROR_MAP), cax=place, extend="max", extendfrac=0.02
     )
     bar.set_label(f"mean absolute error ({image.scene.unit})")
     bar.outline.set_visible(False)

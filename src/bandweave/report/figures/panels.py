@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bandweave.metrics.table import METRICS
-from bandweave.report.figures.style import FRAME, WIDTH, footnote, new_figure, wrapped
+from bandweave.report.figures.style import FRAME, WIDTH, footnote, wrapped
 from bandweave.report.shown import Layer, ShownImage
 
-_INSET = 0.42  # of the panel's side that the enlarged part takes
-_TITLE, _FOOT = 0.17, 0.3  # inches above each panel, below all
+_INSET = 0.4  # of the panel's side that the enlarged part takes
+_TITLE, _FOOT, _GAP = 0.19, 0.36, 0.06  # inches above each panel, below all, between
+_LARGE, _LETTERS = 7.0, 122  # points; letters of that size beside each other over the whole width
 
 
 def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figure:
@@ -32,7 +32,7 @@ def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figur
     figure, axes = panel_grid(len(layers), image.window.shape, foot=_FOOT)
     for axis, layer in zip(axes, layers, strict=True):
         axis.imshow(layer.pixels, interpolation="nearest")
-        axis.set_title(panel_title(layer, metric))
+        write_title(axis, panel_title(layer, metric), len(layers))
         _zoom_box(axis, layer, image)
         if layer is image.reference:
             mark_pixels(axis, image)
@@ -54,15 +54,40 @@ def panel_grid(
         foot: Inches kept free below.
         bar: Inches kept free on the right.
     """
-    columns = min(count, 4 if count <= 8 else 5)
+    columns = _columns(count)
     rows = math.ceil(count / columns)
-    side = (WIDTH - bar) / columns
-    figure = new_figure(WIDTH, rows * (side * shape[0] / shape[1] + _TITLE) + foot)
-    grid: Any = figure.subplots(rows, columns, squeeze=False)
-    axes = list(grid.flat)
-    for axis in axes:
+    width = (WIDTH - bar - (columns - 1) * _GAP) / columns
+    height = width * shape[0] / shape[1]
+    whole = rows * (height + _TITLE) + foot
+    # Every place is known: no layout engine, which would take seconds.
+    figure = Figure(figsize=(WIDTH, whole))
+    axes = []
+    for k in range(count):
+        left = k % columns * (width + _GAP)
+        top = whole - _TITLE - k // columns * (height + _TITLE)
+        place = (left / WIDTH, (top - height) / whole, width / WIDTH, height / whole)
+        axis = figure.add_axes(place)
         axis.set_axis_off()
-    return figure, axes[:count]
+        axes.append(axis)
+    return figure, axes
+
+
+def write_title(axis: Axes, text: str, shown: int) -> None:
+    """Write a panel's title above its left edge, small enough not to run into the next panel.
+
+    Args:
+        axis: Panel.
+        text: Title.
+        shown: Panels of the figure.
+    """
+    letters = _LETTERS / _columns(shown)
+    axis.set_title(text, loc="left", pad=2.5, fontsize=_LARGE * min(1, letters / len(text)))
+
+
+def _columns(count: int) -> int:
+    if count <= 8:
+        return min(count, 4)
+    return min((5, 6), key=lambda columns: -count % columns)
 
 
 def panel_title(layer: Layer, metric: str | None) -> str:

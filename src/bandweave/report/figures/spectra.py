@@ -46,7 +46,7 @@ def spectra_figure(image: ShownImage, looks: Mapping[str, Look]) -> Figure:
         _name_bands(axes[-1, k], image)
     axes[0, 0].set_ylabel(image.scene.unit)
     if has_reference:
-        axes[1, 0].set_ylabel("minus reference")
+        axes[1, 0].set_ylabel(f"difference ({image.scene.unit})")
     figure.align_ylabels(axes[:, 0])
     lines, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside upper center", ncols=5, handlelength=2.4)

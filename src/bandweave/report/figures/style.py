@@ -120,4 +120,7 @@ def wrapped(text: str, width: int = 150) -> str:
 
 def footnote(figure: Figure, text: str) -> None:
     """Say below a figure how its values were made."""
-    figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color=GREY)
+    if figure.get_layout_engine() is None:
+        figure.text(0, 0, text, va="bottom", fontsize=6.5, color=GREY)
+    else:
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=6.5, color=GREY)

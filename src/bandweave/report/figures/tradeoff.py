@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Bbox
 
 from bandweave.methods.table import find_method
@@ -26,7 +27,11 @@ from bandweave.report.figures.style import (
 from bandweave.report.table import Row, ScoreTable, badness
 
 Cost = Literal["parameters", "seconds"]
-_AXIS: dict[Cost, str] = {"parameters": "parameters", "seconds": "seconds per image"}
+COSTS: dict[Cost, str] = {
+    "parameters": "number of parameters",
+    "seconds": "seconds per image",
+}
+"""What there may be to pay for quality, in words."""
 _SIZE = (5.2, 3.5)  # inches
 _FAMILIES = (
     "learned",
@@ -78,6 +83,7 @@ def tradeoff_figure(table: ScoreTable, cost: Cost, metric: str | None = None) ->
     figure = new_figure(*_SIZE)
     axis = figure.subplots()
     axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
     axis.grid(visible=True)
     _front(axis, points, metric)
     for colour, marker, family in zip(COLOURS, MARKERS, _FAMILIES, strict=True):
@@ -95,7 +101,7 @@ def tradeoff_figure(table: ScoreTable, cost: Cost, metric: str | None = None) ->
     unit = f" ({entry.unit})" if entry.unit else ""
     better = "higher" if entry.direction == "higher" else "lower"
     axis.set_ylabel(f"{entry.name}{unit}, {better} is better")
-    axis.set_xlabel(_AXIS[cost])
+    axis.set_xlabel(COSTS[cost])
     figure.legend(loc="outside upper center", ncols=3, handletextpad=0.2)
     footnote(
         figure,
@@ -147,6 +153,7 @@ def _name_points(figure: Figure, axis: Axes, points: Sequence[_Point]) -> None:
                 va="center",
                 fontsize=6.5,
                 color=INK,
+                path_effects=[withStroke(linewidth=2, foreground="white")],
             )
             box = text.get_window_extent()
             options.append((_covered(box, taken[:number] + taken[number + 1 :], frame), text, box))
