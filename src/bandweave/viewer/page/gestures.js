@@ -25,7 +25,6 @@ export function attachGestures(stage, onClick, onHover) {
 
   canvas.addEventListener("pointermove", (event) => {
     const now = at(event);
-    onHover(now);
     const before = pointers.get(event.pointerId);
     if (before === undefined) return;
     wandered += Math.hypot(now[0] - before[0], now[1] - before[1]);
@@ -43,7 +42,8 @@ export function attachGestures(stage, onClick, onHover) {
   };
   canvas.addEventListener("pointerup", end);
   canvas.addEventListener("pointercancel", end);
-  canvas.addEventListener("pointerleave", () => { if (pointers.size === 0) onHover(null); });
+  canvas.parentElement.addEventListener("pointermove", (event) => onHover(at(event)));
+  canvas.parentElement.addEventListener("pointerleave", () => onHover(null));
 
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
@@ -53,7 +53,7 @@ export function attachGestures(stage, onClick, onHover) {
     stage.redraw();
   }, { passive: false });
 
-  attachHandle(stage);
+  attachHandle(stage, (event) => onClick(view.place(...at(event))));
 }
 
 function pinch(view, fixed, before, now) {
@@ -64,14 +64,25 @@ function pinch(view, fixed, before, now) {
   view.zoom(distance(now) / distance(before), ...to);
 }
 
-function attachHandle(stage) {
+/** The line between left and right: dragged it swipes, clicked it is part of the picture. */
+function attachHandle(stage, onClick) {
   const { handle, canvas } = stage;
-  handle.addEventListener("pointerdown", (event) => handle.setPointerCapture(event.pointerId));
-  handle.addEventListener("pointermove", (event) => {
-    if (!handle.hasPointerCapture(event.pointerId)) return;
-    const box = canvas.getBoundingClientRect();
-    stage.setSwipe((event.clientX - box.left) / box.width);
+  let held = null; // {left, isDragged} from press to release
+  handle.addEventListener("pointerdown", (event) => {
+    handle.setPointerCapture(event.pointerId);
+    held = { left: event.clientX, isDragged: false };
   });
+  handle.addEventListener("pointermove", (event) => {
+    if (held === null) return;
+    held.isDragged ||= Math.abs(event.clientX - held.left) > CLICK;
+    const box = canvas.getBoundingClientRect();
+    if (held.isDragged) stage.setSwipe((event.clientX - box.left) / box.width);
+  });
+  handle.addEventListener("pointerup", (event) => {
+    if (held !== null && !held.isDragged) onClick(event);
+    held = null;
+  });
+  handle.addEventListener("pointercancel", () => { held = null; });
   handle.addEventListener("keydown", (event) => {
     const steps = { ArrowLeft: -SWIPE, ArrowRight: SWIPE, ArrowDown: -SWIPE, ArrowUp: SWIPE };
     const ends = { Home: 0, End: 1 };
