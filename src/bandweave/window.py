@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = TypeVar("Pixels", bound=np.generic[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,10 @@ class Window:
         if self.row < 0 or self.col < 0:
             raise ValueError(f"{self} starts before the image; clip it before slicing.")
         return slice(self.row, self.row_stop), slice(self.col, self.col_stop)
+
+    def cut(self, image: NDArray[Pixels]) -> NDArray[Pixels]:
+        """Return the view of an image `(..., rows, columns)` that the window shows."""
+        return image[(..., *self.slices)]
 
     def padded(self, rows: int, cols: int | None = None) -> Window:
         """Grow by `rows` above and below and `cols` (default: as many) left and right."""

@@ -17,8 +17,14 @@ import numpy as np
 
 from bandweave.degrade.instrument import Blur
 from bandweave.degrade.mtf import Kernel, kernel_size, lowpass_kernel
-from bandweave.degrade.observe import observation_apron, observe
-from bandweave.degrade.sampling import correlate, interpolate, interpolation_apron
+from bandweave.degrade.observe import observation_apron, observation_kernels
+from bandweave.degrade.sampling import (
+    Kernels,
+    correlate,
+    correlate_decimate,
+    interpolate,
+    interpolation_apron,
+)
 from bandweave.errors import SensorModelError
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
@@ -40,7 +46,8 @@ class Convention:
 
     def coarse_pan(self, pair: ImagePair, gains: Sequence[float]) -> Image:
         """Return the PAN filtered with each MTF gain, on the coarse grid: `(G, h, w)`."""
-        return observe(pair.spatial, gains, pair.ratio, pair.phase, normalised=self.is_normalised)
+        kernels, first = self._instrument(gains, pair, pair.phase)
+        return correlate_decimate(pair.spatial, kernels, pair.ratio, first)
 
     def low_pan(self, pair: ImagePair, gains: Sequence[float], core: Window | None = None) -> Image:
         """Return P_L, the PAN as a band with each MTF gain would show it: `(G, H, W)`.
@@ -50,11 +57,24 @@ class Convention:
         """
         return self._interpolate(self.coarse_pan(pair, gains), pair, core)
 
-    def smooth_pan(self, pair: ImagePair) -> Image:
-        """Return LP(P) `(1, H, W)`: the PAN behind a Gaussian of gain 0.3, not decimated."""
+    def smooth_pan(self, pair: ImagePair, core: Window) -> Image:
+        """Return LP(P) `(1, n, m)` of a part: the PAN behind a Gaussian of gain 0.3."""
         is_single = pair.spatial.dtype == np.float32
         kernel = _lowpass(pair.ratio, is_normalised=self.is_normalised, is_single=is_single)
-        return correlate(pair.spatial, kernel)
+        around = core.padded(kernel.shape[1] // 2).intersection(Window.whole(pair.shape))
+        return core.relative_to(around).cut(correlate(around.cut(pair.spatial), kernel))
+
+    def kernels(self, gains: Sequence[float], pair: ImagePair) -> Kernels:
+        """Return the MTF kernels of some gains at the pair's ratio, in the middle of a pixel."""
+        return self._instrument(gains, pair, (0.0, 0.0))[0]
+
+    def _instrument(
+        self, gains: Sequence[float], pair: ImagePair, phase: tuple[float, float]
+    ) -> tuple[Kernels, tuple[int, int]]:
+        is_single = pair.spatial.dtype == np.float32
+        return _instrument(
+            tuple(gains), pair.ratio, phase, is_normalised=self.is_normalised, is_single=is_single
+        )
 
     def _interpolate(self, coarse: Image, pair: ImagePair, core: Window | None) -> Image:
         part = None if core is None else core.coarse(pair.ratio)
@@ -105,13 +125,36 @@ def require_blur(profile: PairProfile, method: str) -> Blur:
 
 @lru_cache(maxsize=16)
 def _lowpass(ratio: int, *, is_normalised: bool, is_single: bool) -> Kernel:
-    """Return the kernel of LP; of it what is separable where single precision is enough.
-
-    The rest, 1e-5 of it, comes from the square that the kernel is designed on. It moves statistics,
-    which LP is for, by 1e-7 and takes three quarters of the time.
-    """
+    """Return the kernel of LP; of it what is separable where single precision is enough."""
     kernel = lowpass_kernel(ratio, size=kernel_size(ratio))
     if is_single:
-        left, strength, right = np.linalg.svd(kernel)
-        kernel = strength[0] * np.outer(left[:, 0], right[0])
+        kernel = _separable_part(kernel)
     return (kernel / kernel.sum() if is_normalised else kernel)[None]
+
+
+@lru_cache(maxsize=64)
+def _instrument(
+    gains: tuple[float, ...],
+    ratio: int,
+    phase: tuple[float, float],
+    *,
+    is_normalised: bool,
+    is_single: bool,
+) -> tuple[Kernels, tuple[int, int]]:
+    """Return the kernels of some gains and where they start, see `observation_kernels`."""
+    kernels, first = observation_kernels(gains, ratio, phase, normalised=is_normalised)
+    if is_single:
+        kernels = np.stack([_separable_part(kernel) for kernel in kernels])
+    return kernels, first
+
+
+def _separable_part(kernel: Kernel) -> Kernel:
+    """Return the product of two filters nearest to a kernel, of the same sum.
+
+    MTF kernels are Gaussians but for 1e-5, which comes from the square that they are designed on.
+    That moves a pixel by some thousandths of a DN and takes three quarters of the time.
+    """
+    left, strength, right = np.linalg.svd(kernel)
+    nearest: Kernel = strength[0] * np.outer(left[:, 0], right[0])
+    nearest *= kernel.sum() / nearest.sum()
+    return nearest

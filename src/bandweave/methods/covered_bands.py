@@ -13,6 +13,7 @@ from bandweave.methods.statistics import Features, Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
 from bandweave.sensors import Sensor
+from bandweave.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ class CoveredBands:
         if inner is None:
             return None
 
-        def features(pair: ImagePair) -> Features:
-            return inner.features(pair_of(pair, self.covered))
+        def features(pair: ImagePair, core: Window) -> Features:
+            return inner.features(pair_of(pair, self.covered), core)
 
         return Measurement(features, inner.apron)
 

@@ -123,7 +123,9 @@ class LocalRegression:
         require_blur(profile, self.id)
         if profile.full_scale is not None:
             return None
-        return Measurement(lambda pair: Features(pair.spatial, pair.spectral[:0]), apron=0)
+        return Measurement(
+            lambda pair, core: Features(core.cut(pair.spatial), pair.spectral[:0]), apron=0
+        )
 
     def fit(
         self, profile: PairProfile, statistics: SceneStatistics | None

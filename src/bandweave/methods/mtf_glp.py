@@ -53,7 +53,7 @@ class FittedInjection:
         """Return the same of a part."""
         hrms = self.convention.upsample(pair, core)
         low = self.convention.low_pan(pair, self.filters.distinct, core)
-        pan = pair.spatial[0][core.slices]
+        pan = core.cut(pair.spatial)[0]
         kind = hrms.dtype.type
         for rows in row_portions(*pan.shape):
             detail = pan[rows] - low[:, rows]
@@ -86,7 +86,7 @@ class FittedModulation:
         """Return the same of a part."""
         hrms = self.convention.upsample(pair, core)
         low = self.convention.low_pan(pair, self.filters.distinct, core)
-        pan = pair.spatial[0][core.slices]
+        pan = core.cut(pair.spatial)[0]
         if self.floor is None:
             self._divide(hrms, pair, pan, low)
             return hrms
@@ -159,9 +159,9 @@ class MtfGlpFs(_MtfGlp):
 
     id: ClassVar[str] = "mtf_glp_fs"
 
-    def features(self, pair: ImagePair, profile: PairProfile) -> Features:
+    def features(self, pair: ImagePair, profile: PairProfile, core: Window) -> Features:
         """Return M, P and the distinct P_L."""
-        return _bands_and_low_pan(self.convention, pair, self._filters(profile))
+        return _bands_and_low_pan(self.convention, pair, self._filters(profile), core)
 
     def settle(self, profile: PairProfile, statistics: SceneStatistics) -> Fitted:
         """Regress the gain of each band.
@@ -192,11 +192,12 @@ class MtfGlpHpm(_MtfGlp):
 
     id: ClassVar[str] = "mtf_glp_hpm"
 
-    def features(self, pair: ImagePair, profile: PairProfile) -> Features:
+    def features(self, pair: ImagePair, profile: PairProfile, core: Window) -> Features:
         """Return M, P and LP(P)."""
         del profile
-        smooth = self.convention.smooth_pan(pair)
-        fine = np.concatenate([self.convention.upsample(pair), pair.spatial, smooth])
+        smooth = self.convention.smooth_pan(pair, core)
+        bands = self.convention.upsample(pair, core)
+        fine = np.concatenate([bands, core.cut(pair.spatial), smooth])
         return Features(fine, coarse=pair.spectral[:0])
 
     def settle(self, profile: PairProfile, statistics: SceneStatistics) -> Fitted:
@@ -227,9 +228,9 @@ class MtfGlpHpmR(_MtfGlp):
 
     id: ClassVar[str] = "mtf_glp_hpm_r"
 
-    def features(self, pair: ImagePair, profile: PairProfile) -> Features:
+    def features(self, pair: ImagePair, profile: PairProfile, core: Window) -> Features:
         """Return M, P and the distinct P_L."""
-        return _bands_and_low_pan(self.convention, pair, self._filters(profile))
+        return _bands_and_low_pan(self.convention, pair, self._filters(profile), core)
 
     def settle(self, profile: PairProfile, statistics: SceneStatistics) -> Fitted:
         """Regress each band on its low-pass PAN.
@@ -246,7 +247,9 @@ class MtfGlpHpmR(_MtfGlp):
         return self._modulation(profile, moments, slope, is_offset_filtered=False)
 
 
-def _bands_and_low_pan(convention: Convention, pair: ImagePair, filters: BandFilters) -> Features:
-    low = convention.low_pan(pair, filters.distinct)
-    fine = np.concatenate([convention.upsample(pair), pair.spatial, low])
+def _bands_and_low_pan(
+    convention: Convention, pair: ImagePair, filters: BandFilters, core: Window
+) -> Features:
+    low = convention.low_pan(pair, filters.distinct, core)
+    fine = np.concatenate([convention.upsample(pair, core), core.cut(pair.spatial), low])
     return Features(fine, coarse=pair.spectral[:0])

@@ -118,7 +118,7 @@ def base_measurement(base: Method, profile: PairProfile, pan_sigma: float) -> Me
     if own is None or not pan_sigma:
         return own
     return Measurement(
-        lambda pair: own.features(soften(pair, pan_sigma)),
+        lambda pair, core: own.features(soften(pair, pan_sigma), core),
         own.apron + blur_apron(pan_sigma, profile.ratio),
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bandweave.methods.distribution import Distribution
 from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 _AT_ONCE = 2**15  # pixels: few enough for products in single precision, and for the cache
 _SAMPLE = 8  # every eighth row and column tells about where the mean is
@@ -155,8 +156,8 @@ class SceneStatistics:
 class Measurement:
     """How a method measures a scene: a local function of the pair, and the context it needs."""
 
-    features: Callable[[ImagePair], Features]
-    """Maps a pair to features of the same extent."""
+    features: Callable[[ImagePair, Window], Features]
+    """Maps a pair to the features of a part of it: a fine window on multiples of the ratio."""
     apron: int
     """Fine pixels of context per side that make the features exact; a multiple of the ratio."""
 

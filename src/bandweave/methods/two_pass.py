@@ -15,6 +15,7 @@ from bandweave.methods.statistics import Features, Measurement, Moments, SceneSt
 from bandweave.methods.substitution.brovey import require_pan
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 # Below this share of its largest value, a standard deviation is rounding: what filters leave of a
 # constant in single precision.
@@ -63,8 +64,8 @@ class TwoPass(ABC):
         return self.toolbox
 
     @abstractmethod
-    def features(self, pair: ImagePair, profile: PairProfile) -> Features:
-        """Return what is summed over the scene."""
+    def features(self, pair: ImagePair, profile: PairProfile, core: Window) -> Features:
+        """Return what is summed over the scene, of a part of a pair."""
 
     @abstractmethod
     def apron(self, profile: PairProfile) -> int:
@@ -79,7 +80,9 @@ class TwoPass(ABC):
         self.check(profile)
         if self.is_at_once(profile):
             return None
-        return Measurement(lambda pair: self.features(pair, profile), self.apron(profile))
+        return Measurement(
+            lambda pair, core: self.features(pair, profile, core), self.apron(profile)
+        )
 
     def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> Fitted:
         """Settle the coefficients; at once they are settled when the pixels are there.
@@ -109,7 +112,8 @@ class FittedAtOnce:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Measure, settle, fuse."""
-        statistics = SceneStatistics.of(self.method.features(pair, self.profile), pair)
+        features = self.method.features(pair, self.profile, Window.whole(pair.shape))
+        statistics = SceneStatistics.of(features, pair)
         return self.method.settle(self.profile, statistics).fuse(pair)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bandweave.methods.base import Local, Method
-from bandweave.methods.statistics import Features, Measurement, SceneStatistics
+from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.source import PairSource
 from bandweave.threads import in_order
@@ -90,13 +90,5 @@ class BlockSums:
 
     def _measure(self, tile: Tile) -> SceneStatistics:
         pair = self.source.read(tile.read, self.precision)
-        features = self._measurement.features(pair)
         core = tile.run.relative_to(tile.read)
-        fine, coarse = core.slices, core.coarse(pair.ratio).slices
-        cut = Features(
-            features.fine[(slice(None), *fine)],
-            features.coarse[(slice(None), *coarse)],
-            features.ranked,
-            features.ranked_coarse,
-        )
-        return SceneStatistics.of(cut, pair.crop(core))
+        return SceneStatistics.of(self._measurement.features(pair, core), pair.crop(core))

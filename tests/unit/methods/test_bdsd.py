@@ -16,6 +16,7 @@ from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
+from bandweave.window import Window
 from scenes import smooth_truth
 from toolbox_golden import SCENES, golden_components, golden_pair
 
@@ -74,7 +75,7 @@ def test_intermediates_and_weights_are_the_toolbox_s(shared, scene):
     pair, _ = golden_pair(shared, scene)
     golden = golden_components(shared, scene)
     method = BdsdPc(toolbox=True)
-    features = method.features(pair, pair.profile)
+    features = method.features(pair, pair.profile, Window.whole(pair.shape))
     pan, blurred, detail = np.split(features.coarse, [1, 1 + len(pair.spectral)])
     assert np.abs(pan[0] - golden["bdsd_pan_lr"]).max() <= 1e-8
     assert np.abs(np.moveaxis(blurred, 0, 2) - golden["bdsd_ms_lr"]).max() <= 1e-8

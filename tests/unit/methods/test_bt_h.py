@@ -17,6 +17,7 @@ from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
+from bandweave.window import Window
 from scenes import smooth_truth
 from toolbox_golden import SCENES, golden_components, golden_pair
 
@@ -112,7 +113,9 @@ def test_a_constant_pan_is_refused(rng):
 def test_weights_are_the_toolbox_s(shared, scene):
     pair, _ = golden_pair(shared, scene)
     method = BtH(toolbox=True)
-    statistics = SceneStatistics.of(method.features(pair, pair.profile), pair)
+    statistics = SceneStatistics.of(
+        method.features(pair, pair.profile, Window.whole(pair.shape)), pair
+    )
     weights = method.settle(pair.profile, statistics).weights
     golden = golden_components(shared, scene)["bth_alpha"][:, 0]
     assert weights == pytest.approx(golden, rel=1e-9)

@@ -17,6 +17,7 @@ from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
+from bandweave.window import Window
 from scenes import smooth_truth
 from toolbox_golden import SCENES, golden_components, golden_pair
 
@@ -130,7 +131,7 @@ def test_coefficients_are_the_toolbox_s(shared, scene):
     assert np.abs(low - np.moveaxis(golden["glp_pan_lp"], 2, 0)).max() <= 1e-8
 
     def settled(method):
-        features = method.features(pair, pair.profile)
+        features = method.features(pair, pair.profile, Window.whole(pair.shape))
         return method.settle(pair.profile, SceneStatistics.of(features, pair))
 
     injection = settled(MtfGlpFs(toolbox=True)).injection

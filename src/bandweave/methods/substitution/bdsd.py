@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import scipy
 
-from bandweave.degrade.mtf import Kernel, kernel_size, mtf_kernel
+from bandweave.degrade.mtf import kernel_size
 from bandweave.degrade.observe import observation_apron
 from bandweave.degrade.sampling import correlate, imresize, interpolation_apron
 from bandweave.methods.base import Fitted, Local, Reach
@@ -46,7 +46,7 @@ class FittedBdsd:
         kind = hrms.dtype
         weights = self.weights.astype(kind)
         mixing = weights[1:].T + np.eye(len(hrms), dtype=kind)
-        pan = pair.spatial[0][core.slices]
+        pan = core.cut(pair.spatial)[0]
         for rows in row_portions(*pan.shape):
             hrms[:, rows] = np.tensordot(mixing, hrms[:, rows], axes=1)
             for band, gain in enumerate(weights[0]):
@@ -75,15 +75,14 @@ class BdsdPc(TwoPass):
     id: ClassVar[str] = "bdsd_pc"
     needs_gains: ClassVar[bool] = True
 
-    def features(self, pair: ImagePair, profile: PairProfile) -> Features:
+    def features(self, pair: ImagePair, profile: PairProfile, core: Window) -> Features:
         """Return p, G̃ and G − G̃ on the coarse grid."""
-        kernels = [
-            _kernel(gain, pair.ratio, is_normalised=self.convention.is_normalised)
-            for gain in require_gains(profile, self.id)
-        ]
         shrunk = imresize(self.convention.upsample(pair), 1 / pair.ratio)
-        blurred = correlate(shrunk, np.stack(kernels))
+        kernels = self.convention.kernels(require_gains(profile, self.id), pair)
+        blurred = correlate(shrunk, kernels)
         pan = self._coarse_pan(pair, profile)
+        part = core.coarse(pair.ratio)
+        pan, shrunk, blurred = (part.cut(image) for image in (pan, shrunk, blurred))
         return Features(pair.spatial[:0], np.concatenate([pan, blurred, shrunk - blurred]))
 
     def apron(self, profile: PairProfile) -> int:
@@ -111,10 +110,6 @@ class BdsdPc(TwoPass):
         assert profile.sensor is not None
         gain = profile.sensor.pan_mtf_gain or NEUTRAL_PAN_GAIN
         return self.convention.coarse_pan(pair, [gain])
-
-
-def _kernel(gain: float, ratio: int, *, is_normalised: bool) -> Kernel:
-    return mtf_kernel(gain, ratio, size=kernel_size(ratio), normalised=is_normalised)
 
 
 def _constrained(moments: Moments, bands: int, target: int) -> Vector:

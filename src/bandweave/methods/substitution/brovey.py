@@ -31,7 +31,7 @@ class FittedBrovey:
     def fuse_core(self, pair: ImagePair, core: Window) -> Image:
         """Return the same of a part."""
         hrms = upsample(pair, core)
-        pan = pair.spatial[0][core.slices]
+        pan = core.cut(pair.spatial)[0]
         weights = np.asarray(self.weights)
         for rows in row_portions(*pan.shape):
             hrms[:, rows] *= _gain(pan[rows], weighted_sum(weights, hrms[:, rows]))

@@ -50,7 +50,7 @@ class FittedBtH:
     def fuse_core(self, pair: ImagePair, core: Window) -> Image:
         """Return the same of a part."""
         hrms = self.convention.upsample(pair, core)
-        pan = pair.spatial[0][core.slices]
+        pan = core.cut(pair.spatial)[0]
         for rows in row_portions(*pan.shape):
             self._scale(hrms[:, rows], pan[rows])
         return hrms
@@ -93,12 +93,15 @@ class BtH(TwoPass):
 
     id: ClassVar[str] = "bt_h"
 
-    def features(self, pair: ImagePair, profile: PairProfile) -> Features:
+    def features(self, pair: ImagePair, profile: PairProfile, core: Window) -> Features:
         """Return M and P_L, with percentiles of the observed bands, for the toolbox of M."""
-        fine = np.concatenate([self.convention.upsample(pair), self.convention.smooth_pan(pair)])
+        fine = np.concatenate(
+            [self.convention.upsample(pair, core), self.convention.smooth_pan(pair, core)]
+        )
         every = tuple(range(profile.bands))
         if not self.toolbox:
-            return Features(fine, pair.spectral, ranked_coarse=every)
+            spectral = core.coarse(pair.ratio).cut(pair.spectral)
+            return Features(fine, spectral, ranked_coarse=every)
         ranked = every if profile.bands == len(HAZE_SHARES) else ()
         return Features(fine, pair.spectral[:0], ranked)
 

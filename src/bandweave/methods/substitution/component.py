@@ -39,7 +39,7 @@ class FittedSubstitution:
         """Return the same of a part."""
         hrms = upsample(pair, core)
         kind = hrms.dtype.type
-        pan = pair.spatial[0][core.slices]
+        pan = core.cut(pair.spatial)[0]
         for rows in row_portions(*pan.shape):
             detail = pan[rows] * kind(self.pan_gain)
             detail += kind(self.offset)
@@ -106,5 +106,6 @@ def substitute(
     return FittedSubstitution(reach, weights, gains, pan_gain, offset)
 
 
-def _bands_and_pan(pair: ImagePair) -> Features:
-    return Features(np.concatenate([upsample(pair), pair.spatial]), pair.spectral[:0])
+def _bands_and_pan(pair: ImagePair, core: Window) -> Features:
+    fine = np.concatenate([upsample(pair, core), core.cut(pair.spatial)])
+    return Features(fine, pair.spectral[:0])

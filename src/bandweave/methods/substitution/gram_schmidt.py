@@ -23,6 +23,7 @@ from bandweave.methods.substitution.component import (
     substitute,
 )
 from bandweave.pair import ImagePair, PairProfile
+from bandweave.window import Window
 
 # Gain of the Gaussian that brings the PAN to the coarse grid for the regression. It only has to
 # make PAN and bands comparable; 0.15 is the value of the field's comparisons.
@@ -109,9 +110,10 @@ def intensity_measurement(profile: PairProfile) -> Measurement:
     return Measurement(_features, apron)
 
 
-def _features(pair: ImagePair) -> Features:
+def _features(pair: ImagePair, core: Window) -> Features:
     pan_low = observe(pair.spatial, [PAN_GAIN], pair.ratio, pair.phase)
+    coarse = core.coarse(pair.ratio)
     return Features(
-        fine=np.concatenate([upsample(pair), pair.spatial]),
-        coarse=np.concatenate([pair.spectral, pan_low]),
+        fine=np.concatenate([upsample(pair, core), core.cut(pair.spatial)]),
+        coarse=np.concatenate([coarse.cut(pair.spectral), coarse.cut(pan_low)]),
     )
