@@ -257,11 +257,13 @@ def _require_workers(client: Client, address: str) -> None:
 
 
 def _require_version(client: Client) -> None:
+    """Compare installed versions, before anything of ours is sent that could be missing there."""
     found: Any = client.get_versions(packages=["bandweave"])
+    wanted = found["client"]["packages"]["bandweave"]
     for worker, facts in found["workers"].items():
-        version = facts["packages"].get("bandweave")
-        if version != __version__:
-            has = "no bandweave" if version in (None, "MISSING") else f"bandweave {version}"
+        version = facts["packages"]["bandweave"]
+        if version != wanted:
+            has = "no bandweave" if version is None else f"bandweave {version}"
             raise ClusterError(
                 f"The worker {worker} has {has}, this process {__version__}; install the same "
                 "version everywhere."
