@@ -162,17 +162,24 @@ class SceneWriter:
     def _hold(self, rows: Image, valid: Mask | None) -> None:
         """Put rows behind those held, and write them all where they fill the buffer."""
         stored = self.stored(rows) if rows.dtype.kind == "f" else rows
-        place = slice(self._held, self._held + rows.shape[1])
-        self._pixels[:, place] = with_nodata(stored, valid, self._layout.nodata)
-        self._valid[place] = True if valid is None else valid
-        self._held += rows.shape[1]
+        stored = with_nodata(stored, valid, self._layout.nodata)
+        if valid is None:
+            valid = np.ones(stored.shape[1:], dtype=bool)
+        if self._held == 0 and stored.shape[1] == self._pixels.shape[1]:
+            self._write(stored, valid)  # nothing to gather
+            return
+        place = slice(self._held, self._held + stored.shape[1])
+        self._pixels[:, place] = stored
+        self._valid[place] = valid
+        self._held += stored.shape[1]
         is_last = self.next_row == self._layout.grid.shape[0]
         if self._held == self._pixels.shape[1] or is_last:
-            self._file.write(
-                self._pixels[:, : self._held], self._valid[: self._held], self._written
-            )
-            self._written += self._held
-            self._held = 0
+            held, self._held = self._held, 0
+            self._write(self._pixels[:, :held], self._valid[:held])
+
+    def _write(self, pixels: NDArray[Any], valid: Mask) -> None:
+        self._file.write(pixels, valid, self._written)
+        self._written += pixels.shape[1]
 
     def _finish(self) -> None:
         self._file.close()
