@@ -270,6 +270,30 @@ def test_the_error_map_shows_where_files_differ(browser, results) -> None:
     assert page.locator("#spectrum tbody tr td:last-child").all_inner_texts() == ["100"] * 4
 
 
+def test_turned_and_mirrored_files_lie_where_they_belong(browser, started, folder) -> None:
+    pan = np.full((1, 400, 500), DARK, np.uint16)
+    pan[:, :100, :250] = BRIGHT
+    write_tif(folder / "north.tif", pan, PLACE)
+    # The same ground: rows and columns exchanged, then columns counted from the south.
+    turned = pan.transpose(0, 2, 1)[:, :, ::-1].copy()
+    write_tif(folder / "turned.tif", turned, PLACE * Affine(0, 1, 0, -1, 0, 400))
+    page = opened(browser, started("north.tif", "turned.tif"))
+    fix_stretch(page)
+    places = [(0.2, 0.15), (0.45, 0.15), (0.6, 0.15), (0.8, 0.15), (0.2, 0.6), (0.8, 0.8)]
+    seen = []
+    page.locator("#handle").focus()
+    for key in ("End", "Home"):
+        page.keyboard.press(key)
+        settle(page)
+        seen.append([is_dark_turned(colour(page, *place)) for place in places])
+    assert seen[0] == seen[1] == [False, False, True, True, True, True]
+
+
+def is_dark_turned(pixel: list[int]) -> bool:
+    assert pixel[3] == 255
+    return pixel[0] < 128
+
+
 def test_bands_and_limits_are_chosen_and_told(browser, pair, folder) -> None:
     page = opened(browser, pair)
     with rasterio.open(folder / "ms.tif") as dataset:

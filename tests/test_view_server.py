@@ -103,6 +103,16 @@ def test_own_origin_and_localhost_are_welcome(client: TestClient) -> None:
         assert client.get("scene", headers=headers | {"sec-fetch-site": "same-origin"}).is_success
 
 
+def test_a_link_followed_from_elsewhere_opens_the_page_and_nothing_else(client: TestClient) -> None:
+    link = {
+        "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document",
+    }  # fmt: skip
+    assert client.get("", headers=link).is_success
+    for other in ({"sec-fetch-dest": "iframe"}, {"sec-fetch-mode": "no-cors"}):
+        assert client.get("", headers=link | other).status_code == 403
+    assert client.get("", headers=link | {"origin": "https://evil.example"}).status_code == 403
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_nothing_can_be_changed(client: TestClient, method: str) -> None:
     assert client.request(method, "scene").status_code == 405

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import webbrowser
 
 import click
@@ -62,10 +64,16 @@ def command(
 
     def ready(address: str) -> None:
         click.echo(f"{address}\nCtrl-C ends the viewer.", err=True)
-        if not no_browser:
+        if not no_browser and _has_desktop():
             webbrowser.open(address)
 
     with Scene(paths, error) as scene:
         for note in scene.notes:
             click.echo(note, err=True)
         serve(scene, port=port, ready=ready)
+
+
+def _has_desktop() -> bool:
+    """Tell whether a browser would have a window: without, Python may start one in the terminal."""
+    by_platform = sys.platform in {"darwin", "win32"}
+    return by_platform or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -58,9 +58,19 @@ class Guard:
             return "The viewer answers on this machine only."
         origin = headers.get("origin")
         is_own = origin is None or origin.removeprefix("http://") in self._hosts
-        if not is_own or headers.get("sec-fetch-site") not in _OWN_SITES:
+        is_from_elsewhere = headers.get("sec-fetch-site") not in _OWN_SITES
+        if not is_own or (is_from_elsewhere and not _is_link(headers)):
             return "The viewer answers its own page only."
         given = scope["path"].split("/")[1] if "/" in scope["path"] else ""
         if not secrets.compare_digest(given.encode(), self._token):
             return "The address lacks the viewer's token; use the one that the program printed."
         return None
+
+
+def _is_link(headers: Headers) -> bool:
+    """Tell whether a link to the page was followed, as in a terminal that is a page itself.
+
+    The page then stands alone: whoever had the link cannot see into it.
+    """
+    fetched = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return fetched == ("navigate", "document")

@@ -12,6 +12,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from bandweave.errors import OutputError
+from bandweave.raster.image import open_image
 from bandweave.raster.opening import quiet_open
 from bandweave.viewer.pyramid import Pyramid
 
@@ -35,8 +36,10 @@ def build_beside(path: str) -> Path | None:
         The file written; None where the raster has overviews or needs none.
 
     Raises:
+        FileFormatError: The file is missing, no raster, or damaged.
         OutputError: The folder may not be written to, or the disk is full.
     """
+    open_image(path).close()
     final, virtual = Path(f"{path}.ovr"), Path(f"{path}.partial-{os.getpid()}.vrt")
     made = [virtual, *(Path(f"{virtual}{suffix}") for suffix in (".ovr", ".msk", ".msk.ovr"))]
     try:
