@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import torch
 
+from bandweave.methods.nets import inference
 from bandweave.methods.nets.checkpoint import save_weights
 from bandweave.methods.nets.table import NETWORKS
 from cards import untrained_card
@@ -61,6 +62,32 @@ def test_weights_bring_their_method(run, pair, pnn, tmp_path):
     status, _, err = run("fuse", *pair, again, "--weights", pnn, "--method", "pnn", *OFF)
     assert status == 0, err
     assert np.array_equal(fused(out), fused(again))
+
+
+def test_precision_is_told_and_kept_with_the_file(run, pair, tmp_path, monkeypatch):
+    weights = write_network(tmp_path / "u.safetensors", "u2net", {"width": 16})
+    images = {}
+    for has_bf16 in (True, False):
+        monkeypatch.setattr(inference, "has_bf16_products", lambda found=has_bf16: found)
+        for wanted in ("auto", "fp32", "bf16"):
+            out = tmp_path / f"{wanted}-{has_bf16}.tif"
+            options = ("--weights", weights, "--precision", wanted, "--device", "cpu", "--json")
+            status, stdout, err = run("fuse", *pair, out, *options, *OFF)
+            assert status == 0, err
+            used = json.loads(stdout)["precision"]
+            assert used == (("bf16" if has_bf16 else "fp32") if wanted == "auto" else wanted)
+            assert ("attention in bfloat16" in err) == (used == "bf16")
+            with rasterio.open(out) as file:
+                assert file.tags(ns="BANDWEAVE")["PRECISION"] == used
+            images.setdefault(used, []).append(fused(out))
+    for same in images.values():
+        assert all(np.array_equal(same[0], image) for image in same)
+
+
+def test_the_released_tiling_is_not_rounded(run, pair, tmp_path):
+    weights = write_network(tmp_path / "u.safetensors", "u2net", {"width": 16})
+    arguments = ["fuse", *pair, tmp_path / "o.tif", "--weights", weights, "--tiling", "official"]
+    refused(run(*arguments, "--precision", "bf16"), "computes in float32", "leave out --precision")
 
 
 def test_weights_of_another_method_are_refused(run, pair, pnn, tmp_path):

@@ -53,6 +53,9 @@ class FuseConfig:
     full_scale: float | None = None
     """Value that maps to 1.0 in learned methods."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Rounding of the products in the attention of networks; `auto` takes bf16 where the processor
+    multiplies it and it was measured to cost less than 0.02 dB."""
     window: tuple[int, int, int, int] | None = None
     """Column, row, width, height in PAN pixels: fuse this part only."""
     bbox: tuple[float, float, float, float] | None = None
@@ -137,6 +140,7 @@ _CHECKS: dict[str, Check] = {
     "sensor": optional(text),
     "full_scale": optional(number(above=0)),
     "device": one_of("auto", "cpu", "cuda"),
+    "precision": one_of("auto", "fp32", "bf16"),
     "window": optional(several(whole(), 4)),
     "bbox": optional(several(number(), 4)),
     "extent": one_of("intersection", "pan"),

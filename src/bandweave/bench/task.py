@@ -147,11 +147,12 @@ def run_task(task: BenchTask) -> Record:
 
 
 def fuse_config(task: BenchTask) -> FuseConfig:
-    """Return a task's options as `bandweave fuse` has them; pairs are taken as aligned."""
-    options = _settings(task.spec)
-    return FuseConfig.checked(
-        **{**options, "weights": task.weights}, align="off", workers=task.threads
-    )
+    """Return a task's options as `bandweave fuse` has them; pairs are taken as aligned.
+
+    Networks compute in float32: scores do not depend on the processor.
+    """
+    options = {**_settings(task.spec), "weights": task.weights}
+    return FuseConfig.checked(**options, precision="fp32", align="off", workers=task.threads)
 
 
 def located_weights(spec: MethodSpec, folder: Path) -> tuple[str | None, str | None]:

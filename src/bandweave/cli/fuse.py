@@ -34,6 +34,12 @@ def _cores() -> int:
 @click.option("--sensor", help="Sensor id; see `bandweave sensors`.")
 @click.option("--full-scale", type=float, help="Value that maps to 1.0 (2047 for 11 bit).")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="auto",
+    help="Attention of networks in bfloat16 where the processor gains by it, or the same anywhere.",
+)
 @click.option("--window", type=Numbers("C,R,W,H", int), help="Part to fuse, in PAN pixels.")
 @click.option("--bbox", type=Numbers("LEFT,BOTTOM,RIGHT,TOP"), help="Part to fuse, on the ground.")
 @click.option("--extent", type=click.Choice(["intersection", "pan"]), default="intersection")

@@ -10,9 +10,10 @@ import numpy as np
 
 from bandweave.errors import BandCountError, GridMismatchError, ScaleError, ShapeError
 from bandweave.methods.base import FixedTile, Local, Method, NetworkTile
+from bandweave.methods.nets.attention import Precision
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
-from bandweave.methods.nets.inference import Device, TileRunner, make_runner
+from bandweave.methods.nets.inference import GPU_BATCH, Device, TileRunner, make_runner
 from bandweave.methods.preparation import (
     FittedBase,
     Preparation,
@@ -53,6 +54,8 @@ class LearnedMethod:
     """Width in fine pixels of the Gaussian that brings this PAN to the sharpness trained with."""
     threads: int | None = None
     """Tiles computed side by side on the CPU; None for as many as torch would use."""
+    attention: Precision = "fp32"
+    """Rounding of the products in the network's attention, see `spatial_attention`."""
 
     @property
     def id(self) -> str:
@@ -111,7 +114,7 @@ class LearnedMethod:
             preparation=preparation,
             margin=margin,
             unit=unit,
-            runner=make_runner(self.weights.model, self.device, self.threads, gpu_batch=1),
+            runner=self._runner(gpu_batch=1),
             reach=Local(margin + _rounded(preparation.apron, unit), (side, side)),
         )
 
@@ -119,7 +122,7 @@ class LearnedMethod:
         self, full_scale: float, preparation: Preparation, unit: int
     ) -> FittedTileNetwork:
         card = self.weights.card
-        runner = make_runner(self.weights.model, self.device, self.threads)
+        runner = self._runner(GPU_BATCH)
         return FittedTileNetwork(
             card=card,
             full_scale=full_scale,
@@ -131,6 +134,11 @@ class LearnedMethod:
                 apron=preparation.apron_beside_base,
                 batch=runner.batch,
             ),
+        )
+
+    def _runner(self, gpu_batch: int) -> TileRunner:
+        return make_runner(
+            self.weights.model, self.device, self.threads, gpu_batch, precision=self.attention
         )
 
     def _base(self) -> Method | None:

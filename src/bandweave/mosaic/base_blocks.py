@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future
+
 import numpy as np
 
 from bandweave.methods.base import Fitted
@@ -16,7 +19,7 @@ class BaseBlocks:
 
     A tile of 64 pixels needs twice as many around it for some closed forms. Computed once per block
     and kept while tiles touch it, that context costs little. Blocks are anchored to the scene, so a
-    window gives the very pixels of the full run. To be used by one thread.
+    window gives the very pixels of the full run. Threads may share it.
     """
 
     def __init__(
@@ -32,13 +35,25 @@ class BaseBlocks:
         profile = source.profile
         self._base, self._source, self._precision = base, source, precision
         self._plan = TilePlan.of(base.reach, profile.shape, profile.ratio)
-        self._blocks: dict[tuple[int, int], Image] = {}
+        self._blocks: dict[tuple[int, int], Future[Image]] = {}
+        self._first_rows: list[int] = []  # of the windows that are being read
+        self._lock = threading.Lock()
 
     def read(self, window: Window) -> Image:
         """Return the result `(C, height, width)` on a window inside the scene."""
         rows = self._plan.tile_rows(window)
-        # Windows come from top to bottom: what lies above is not needed again.
-        self._blocks = {at: block for at, block in self._blocks.items() if at[0] >= rows.start}
+        with self._lock:
+            self._first_rows.append(rows.start)
+            # Windows come from top to bottom: what lies above is not needed again.
+            first = min(self._first_rows)
+            self._blocks = {at: block for at, block in self._blocks.items() if at[0] >= first}
+        try:
+            return self._joined(window, rows)
+        finally:
+            with self._lock:
+                self._first_rows.remove(rows.start)
+
+    def _joined(self, window: Window, rows: range) -> Image:
         image = np.empty((self._source.profile.bands, *window.shape), np.float32)
         for row in rows:
             for col in self._plan.tile_cols(window):
@@ -49,10 +64,20 @@ class BaseBlocks:
         return image
 
     def _block(self, row: int, col: int) -> Image:
-        if (row, col) not in self._blocks:
-            tile = self._plan[row, col]
-            pair = self._source.read(tile.read, self._precision)
-            core = tile.run.relative_to(tile.read).slices
-            # A copy, so that the context is not kept.
-            self._blocks[row, col] = self._base.fuse(pair)[(slice(None), *core)].copy()
-        return self._blocks[row, col]
+        with self._lock:
+            known = self._blocks.get((row, col))
+            block = self._blocks[row, col] = known or Future()
+        if known is None:
+            try:
+                block.set_result(self._computed(row, col))
+            except BaseException as error:
+                block.set_exception(error)  # other threads may wait for it
+                raise
+        return block.result()
+
+    def _computed(self, row: int, col: int) -> Image:
+        tile = self._plan[row, col]
+        pair = self._source.read(tile.read, self._precision)
+        core = tile.run.relative_to(tile.read).slices
+        # A copy, so that the context is not kept.
+        return self._base.fuse(pair)[(slice(None), *core)].copy()

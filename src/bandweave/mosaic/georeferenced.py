@@ -258,6 +258,7 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
         "METHOD": report.method,
         "WEIGHTS": None if report.weights is None else Path(report.weights).name,
         "WEIGHTS_SHA256": report.weights_sha256,
+        "PRECISION": report.precision,
         "CONVENTION": None if report.convention == "scene" else report.convention,
         "UNCOVERED_BANDS": json.dumps(report.uncovered) if report.uncovered else None,
         "FULL_SCALE": report.full_scale,

@@ -45,6 +45,8 @@ class FuseReport:
     weights: str | None = None
     weights_sha256: str | None = None
     device: str | None = None
+    precision: str | None = None
+    """How a network's attention was rounded: `fp32` or `bf16`."""
     full_scale: float | None = None
     convention: str = "scene"
     """`toolbox` where a classical method was run as the MATLAB toolbox has it."""

@@ -91,6 +91,7 @@ def prepare_job(
         weights=selection.weights,
         weights_sha256=created.weights_sha256,
         device=created.device,
+        precision=created.precision,
         full_scale=profile.full_scale if selection.entry.is_learned else None,
         convention=config.convention,
         uncovered=created.uncovered,
@@ -167,6 +168,7 @@ class _Created:
     method: Method
     weights_sha256: str | None = None
     device: str | None = None
+    precision: str | None = None
     pan_sigma: float | None = None
     uncovered: tuple[str, ...] = ()
 
@@ -183,7 +185,7 @@ def _create(
         return _created_classical(selection.entry, source, config, note)
     # torch is loaded here and not before: classical methods start without it.
     from bandweave.methods.learned import LearnedMethod, require_fit  # noqa: PLC0415
-    from bandweave.methods.nets.inference import chosen_device  # noqa: PLC0415
+    from bandweave.methods.nets.inference import chosen_device, chosen_precision  # noqa: PLC0415
     from bandweave.methods.nets.zoo import load_named  # noqa: PLC0415
     from bandweave.methods.official_tiling import OfficialTiling  # noqa: PLC0415
 
@@ -193,15 +195,22 @@ def _create(
     device = chosen_device(config.device)
     note(f"Device: {device}.")
     if config.tiling == "official":
-        return _Created(
-            OfficialTiling(weights, device=device, threads=config.workers), weights.sha256, device
-        )
+        if config.precision == "bf16":
+            raise ConfigError(
+                "The released tiling is for parity and computes in float32; leave out --precision "
+                "bf16 or --tiling official."
+            )
+        official = OfficialTiling(weights, device=device, threads=config.workers)
+        return _Created(official, weights.sha256, device, "fp32")
+    precision = chosen_precision(config.precision, device, weights.model)
+    if precision == "bf16":
+        note("Precision: attention in bfloat16; --precision fp32 is the same on all processors.")
 
     def at(sigma: float) -> Method:
-        return LearnedMethod(weights, device=device, pan_sigma=sigma, threads=config.workers)
+        return LearnedMethod(weights, device, sigma, config.workers, precision)
 
     sigma = _pan_sigma(at, source, config, limits, note)
-    return _Created(at(sigma or 0.0), weights.sha256, device, sigma)
+    return _Created(at(sigma or 0.0), weights.sha256, device, precision, sigma)
 
 
 def _created_classical(

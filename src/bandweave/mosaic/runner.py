@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Advance = Callable[[int], None]
 Stored = Callable[[Image], Image]
 """Brings fused pixels to the type of the file."""
+
+_Batch = list[tuple[Tile, NetworkTile | None, Mask | None]]
 
 
 class Sink(Protocol):
@@ -211,7 +214,12 @@ def _fused_tiles(
 ) -> Iterator[FusedTile]:
     match fitted.reach:
         case FixedTile(batch=batch):
-            yield from _fuse_fixed(cast("FittedTiles", fitted), source, tiles, precision, batch)
+            own = cast("FittedTiles", fitted)
+            prepare = _preparation(own, source, precision)
+            prepared = _in_batches(prepare, tiles, batch, limits.workers)
+            # Two at a time: while tiles of one are still computed, those of the next begin.
+            for _, fused_batch in in_order(partial(_fuse_batch, own), prepared, 2, ahead=2):
+                yield from fused_batch
         case Local() | WholeScene():
 
             def work(tile: Tile) -> FusedTile:
@@ -238,14 +246,10 @@ def _fuse_block(
     return FusedTile(tile, fitted.fuse(pair)[(slice(None), *core.slices)], valid)
 
 
-def _fuse_fixed(
-    fitted: FittedTiles,
-    source: PairSource,
-    tiles: list[Tile],
-    precision: type[np.float32 | np.float64],
-    batch: int,
-) -> Iterator[FusedTile]:
-    """Prepare tiles in a thread, run them in batches, give them back in order."""
+def _preparation(
+    fitted: FittedTiles, source: PairSource, precision: type[np.float32 | np.float64]
+) -> Callable[[Tile], tuple[NetworkTile | None, Mask | None]]:
+    """Return what reads and prepares a tile, for any thread; None where no pixel is valid."""
     from bandweave.mosaic.base_blocks import BaseBlocks  # noqa: PLC0415  # networks only
 
     starts = None if fitted.base is None else BaseBlocks(fitted.base, source, precision)
@@ -260,22 +264,32 @@ def _fuse_fixed(
         start = None if starts is None else _reflected(starts.read(inside), inside, tile.read)
         return fitted.prepare(_reflected_pair(pair, inside, tile.read), start), valid
 
-    waiting: list[tuple[Tile, NetworkTile | None, Mask | None]] = []
-    for tile, (prepared, valid) in in_order(prepare, tiles, 1, ahead=2 * batch):
+    return prepare
+
+
+def _in_batches(
+    prepare: Callable[[Tile], tuple[NetworkTile | None, Mask | None]],
+    tiles: list[Tile],
+    batch: int,
+    workers: int,
+) -> Iterator[_Batch]:
+    """Prepare tiles in threads; give them back in order, `batch` to be fused at a time."""
+    waiting: _Batch = []
+    for tile, (prepared, valid) in in_order(prepare, tiles, workers, ahead=2 * batch):
         waiting.append((tile, prepared, valid))
         if sum(p is not None for _, p, _ in waiting) == batch:
-            yield from _fuse_waiting(fitted, waiting)
+            yield waiting
             waiting = []
-    yield from _fuse_waiting(fitted, waiting)
+    yield waiting
 
 
-def _fuse_waiting(
-    fitted: FittedTiles, waiting: list[tuple[Tile, NetworkTile | None, Mask | None]]
-) -> Iterator[FusedTile]:
+def _fuse_batch(fitted: FittedTiles, waiting: _Batch) -> list[FusedTile]:
     prepared = [own for _, own, _ in waiting if own is not None]
     results = iter(fitted.fuse_batch(prepared) if prepared else [])
-    for tile, own, valid in waiting:
-        yield FusedTile(tile, None if own is None else next(results), valid)
+    return [
+        FusedTile(tile, None if own is None else next(results), valid)
+        for tile, own, valid in waiting
+    ]
 
 
 def _reflected_pair(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +17,13 @@ from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.substitution.brovey import Brovey
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
 from bandweave.mosaic import plan as plan_module
+from bandweave.mosaic.base_blocks import BaseBlocks
 from bandweave.mosaic.resume import RowStore
 from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
 from bandweave.source import ArraySource
+from bandweave.threads import in_order, run_all
 from bandweave.window import Window
 
 
@@ -75,6 +79,52 @@ def test_a_window_has_the_very_pixels_of_the_full_run(rng) -> None:
     ):
         part = run(TILES, pair, window=window).hrms
         assert np.array_equal(part, full[(slice(None), *window.slices)])
+
+
+def test_tiles_prepared_in_threads_have_the_same_pixels(rng) -> None:
+    pair = make_pair(rng)
+    alone = run(TILES, pair).hrms
+    assert np.array_equal(run(TILES, pair, limits=RunLimits(workers=5)).hrms, alone)
+
+
+@dataclass
+class SlowBase:
+    """A local method that counts how often it is run on a block."""
+
+    reach: Local
+    runs: list[tuple[int, int]]
+
+    def fuse(self, pair: ImagePair) -> Image:
+        self.runs.append(pair.shape)
+        time.sleep(0.002)
+        return np.repeat(np.repeat(pair.spectral, 4, axis=1), 4, axis=2) + pair.spatial
+
+
+def test_threads_share_the_blocks_of_a_base(rng) -> None:
+    pair = make_pair(rng)
+    base = SlowBase(Local(apron=8, block=(32, 64)), [])
+    blocks = BaseBlocks(base, ArraySource(pair), np.float64)
+    windows = [Window(row, col, 24, 28) for row in range(0, 120, 24) for col in range(0, 96, 28)]
+    expected = base.fuse(pair).astype(np.float32)
+    base.runs.clear()
+    for window, part in in_order(blocks.read, windows, 6):
+        np.testing.assert_array_equal(part, expected[(slice(None), *window.slices)])
+    assert len(base.runs) == 4 * 2  # each block once
+
+
+def test_a_base_that_fails_says_so_in_every_thread(rng) -> None:
+    class Failing(SlowBase):
+        def fuse(self, pair: ImagePair) -> Image:
+            super().fuse(pair)
+            raise ResourceError("No such luck.")
+
+    blocks = BaseBlocks(
+        Failing(Local(apron=8, block=(32, 64)), []), ArraySource(make_pair(rng)), np.float64
+    )
+    calls = [partial(blocks.read, Window(0, 0, 8, 8)) for _ in range(3)]
+    for _ in range(3):
+        with pytest.raises(ResourceError, match="No such luck"):
+            run_all(calls, 3)
 
 
 def test_a_scene_smaller_than_a_tile_is_filled_by_reflection(rng) -> None:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bandweave.errors import ConfigError
+from bandweave.methods.nets.attention import Precision, has_bf16_products, use_precision
 from bandweave.methods.nets.network import FusionNetwork
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -52,7 +53,12 @@ class TileRunner(Protocol):
 
 
 def make_runner(
-    model: FusionNetwork, device: Device, threads: int | None = None, gpu_batch: int = GPU_BATCH
+    model: FusionNetwork,
+    device: Device,
+    threads: int | None = None,
+    gpu_batch: int = GPU_BATCH,
+    *,
+    precision: Precision = "fp32",
 ) -> TileRunner:
     """Put a copy of a network on a device.
 
@@ -61,12 +67,13 @@ def make_runner(
         device: `auto` takes a CUDA device where there is one.
         threads: Tiles computed side by side on the CPU; None for as many as torch would use.
         gpu_batch: Tiles per call on a GPU.
+        precision: Rounding of the products in the attention.
 
     Raises:
         ConfigError: `cuda` was asked for and there is none.
     """
     if chosen_device(device) == "cpu":
-        return CpuRunner(model, threads)
+        return CpuRunner(model, threads, precision)
     return CudaRunner(model, gpu_batch)
 
 
@@ -82,6 +89,23 @@ def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
     return "cpu" if device == "cpu" or not has_cuda else "cuda"
 
 
+def chosen_precision(
+    wanted: Literal["auto", "fp32", "bf16"], device: Device, network: FusionNetwork
+) -> Precision:
+    """Return how the attention is computed: `auto` takes bfloat16 where it gains and costs nothing.
+
+    That is on a CPU that multiplies it, for networks of which it was measured; results then depend
+    on the processor, in digits far behind those that the data bear.
+
+    Raises:
+        ConfigError: `device` is `cuda` and there is none.
+    """
+    if wanted != "auto":
+        return wanted
+    gains = chosen_device(device) == "cpu" and has_bf16_products()
+    return "bf16" if gains and network.bears_bf16 else "fp32"
+
+
 class CpuRunner:
     """One tile per thread, each computed alone on one core.
 
@@ -90,9 +114,13 @@ class CpuRunner:
     (benchmarks/bench_tiles.py).
     """
 
-    def __init__(self, model: FusionNetwork, threads: int | None = None) -> None:
+    def __init__(
+        self, model: FusionNetwork, threads: int | None = None, precision: Precision = "fp32"
+    ) -> None:
         self._model = _frozen_copy(model)
-        self._threads = threads or torch.get_num_threads()
+        use_precision(self._model, precision)
+        self._callers_threads = torch.get_num_threads()
+        self._threads = threads or self._callers_threads
         self._pool = ThreadPoolExecutor(self._threads, initializer=_use_one_core)
 
     @property
@@ -105,8 +133,8 @@ class CpuRunner:
         images = (spatial, spectral) if start is None else (spatial, spectral, start)
         fused = list(self._pool.map(self._fuse_one, *images))
         # Setting the threads of a worker also sets what threads to come will start with: give that
-        # back the value of the calling thread.
-        torch.set_num_threads(torch.get_num_threads())
+        # back its value.
+        torch.set_num_threads(self._callers_threads)
         return np.stack(fused)
 
     def _fuse_one(self, *images: Tiles) -> Tiles:

@@ -51,6 +51,8 @@ class FusionNetwork(nn.Module):
     it depends on the whole tile, through attention or pooling."""
     stride: int = 1
     """Rows and columns, and the origins of tiles, must be multiples of this."""
+    bears_bf16: bool = False
+    """Whether products of its attention in bfloat16 were measured to cost less than 0.02 dB."""
     config: NetworkConfig
 
     @property

@@ -35,6 +35,7 @@ class U2Net(FusionNetwork):
 
     config_type = U2NetConfig
     stride = STRIDE
+    bears_bf16 = True  # benchmarks/bench_precision.py
 
     def __init__(self, config: U2NetConfig) -> None:
         super().__init__()
