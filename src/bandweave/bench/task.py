@@ -214,6 +214,8 @@ def _keep(task: BenchTask, hrms: Image, pair: ImagePair, gt: Image | None) -> No
         return
     data, row, image = task.key
     kept = KeptImages(task.images)
+    if task.data.resolved_protocol.kind == "fr":
+        gt = None  # what is scored without reference is shown without
     scene = kept.keep_scene(data, image, pair, gt, wavelengths=task.image.wavelengths)
     kept.keep_fused(scene, row, hrms, task.digest, pair.grid)
 

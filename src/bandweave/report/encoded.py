@@ -11,7 +11,7 @@ from PIL import Image as Picture
 
 from bandweave.report.figures.style import ERROR_MAP
 from bandweave.report.quicklook import Pixels
-from bandweave.report.shown import Errors
+from bandweave.report.shown import ERROR_GAMMA, Errors
 
 _STOPS = 9  # of the colour bar's gradient
 
@@ -25,7 +25,8 @@ def picture(pixels: Pixels) -> str:
 
 def error_picture(errors: Errors, full: float) -> str:
     """Return an error map `(H, W)` in the figures' colours as a data URI."""
-    colours = mpl.colormaps[ERROR_MAP](np.clip(np.nan_to_num(errors) / full, 0, 1), bytes=True)
+    level = np.clip(np.nan_to_num(errors) / full, 0, 1) ** ERROR_GAMMA
+    colours = mpl.colormaps[ERROR_MAP](level, bytes=True)
     return picture(np.ascontiguousarray(colours[..., :3]))
 
 

@@ -25,7 +25,7 @@ from bandweave.report.figures.tradeoff import COSTS, has_costs, tradeoff_figure
 from bandweave.report.formats import SIGNIFICANT
 from bandweave.report.kept import file_name
 from bandweave.report.provenance import provenance, reproduction, texts
-from bandweave.report.shown import Layer, ShownImage
+from bandweave.report.shown import ERROR_GAMMA, Layer, ShownImage
 from bandweave.report.table import ScoreTable
 
 Context = dict[str, Any]
@@ -214,7 +214,9 @@ def _image(table: ScoreTable, image: ShownImage, coloured: dict[str, Look]) -> C
         "stretch": image.stretch_in_words,
         "errors": "" if image.reference is None else image.errors_in_words,
         "error_full": "" if image.error_full is None else f"{image.error_full:.3g}",
-        "error_middle": "" if image.error_full is None else f"{image.error_full / 2:.3g}",
+        "error_middle": ""
+        if image.error_full is None
+        else f"{image.error_full * 0.5 ** (1 / ERROR_GAMMA):.3g}",
         "unit": image.scene.unit,
         "spectra": drawing(svg_text(lambda: spectra_figure(image, coloured)))
         if image.picked

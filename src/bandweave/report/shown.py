@@ -21,6 +21,8 @@ _RGB = (660.0, 550.0, 470.0)
 """Nanometres nearest to which a band is shown as red, green and blue."""
 _ERROR_QUANTILE = 99.5
 """Percent of a method's pixels whose error the scale of that method alone would span."""
+ERROR_GAMMA = 0.5
+"""Exponent of the errors' scale: its square root shows what good and bad methods leave alike."""
 
 Errors = NDArray[np.float32]
 
@@ -90,7 +92,7 @@ class ShownImage:
         assert self.error_full is not None
         return (
             "Absolute difference from the reference, mean over the "
-            f"{len(self.scene.bands)} bands; one scale for all maps, up to "
+            f"{len(self.scene.bands)} bands; one scale for all maps, by square roots up to "
             f"{self.error_full:.3g} {self.scene.unit} (larger ones have its colour), the median "
             f"over the methods of their {_ERROR_QUANTILE:g} % quantiles."
         )

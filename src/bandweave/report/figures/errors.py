@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 from bandweave.report.figures.panels import panel_grid, panel_title, write_title
 from bandweave.report.figures.style import ERROR_MAP, WIDTH, footnote, wrapped
-from bandweave.report.shown import ShownImage
+from bandweave.report.shown import ERROR_GAMMA, ShownImage
 
-_FOOT, _BAR = 0.36, 0.62  # inches
+_FOOT, _BAR = 0.36, 0.85  # inches
 
 
 def error_panels(image: ShownImage, metric: str | None = None) -> Figure:
@@ -21,7 +21,7 @@ def error_panels(image: ShownImage, metric: str | None = None) -> Figure:
         metric: Score written above each map, or None.
     """
     figure, axes = panel_grid(len(image.methods), image.window.shape, foot=_FOOT, bar=_BAR)
-    scale = Normalize(0, image.error_full)
+    scale = PowerNorm(ERROR_GAMMA, 0, image.error_full)
     for axis, layer in zip(axes, image.methods, strict=True):
         assert layer.errors is not None
         axis.imshow(layer.errors, cmap=ERROR_MAP, norm=scale, interpolation="nearest")

@@ -16,6 +16,7 @@ from bandweave.report.figures.style import (
     WIDTH,
     footnote,
     new_figure,
+    plain,
     wrapped,
 )
 from bandweave.report.training import TrainingLog
@@ -30,8 +31,9 @@ def learning_curves(logs: Sequence[TrainingLog], metric: str = "psnr") -> Figure
         logs: Runs.
         metric: Of the validation.
     """
-    figure = new_figure(WIDTH, _HEIGHT)
-    axes: Any = figure.subplots(1, 2, sharex=True)
+    is_validated = any(log.validation(metric)[0] for log in logs)
+    figure = new_figure(WIDTH if is_validated else WIDTH / 2, _HEIGHT)
+    axes: Any = figure.subplots(1, 1 + is_validated, sharex=True, squeeze=False)[0]
     for k, log in enumerate(logs):
         style = {
             "color": COLOURS[k % len(COLOURS)],
@@ -39,22 +41,24 @@ def learning_curves(logs: Sequence[TrainingLog], metric: str = "psnr") -> Figure
             "label": log.name,
         }
         axes[0].plot(log.steps, log.losses, linewidth=0.9, **style)
-        steps, scores = log.validation(metric)
-        axes[1].plot(
-            steps, scores, marker=MARKERS[k % len(MARKERS)], markersize=3, linewidth=1.0, **style
-        )
+        if is_validated:
+            mark = {"marker": MARKERS[k % len(MARKERS)], "markersize": 3}
+            axes[1].plot(*log.validation(metric), linewidth=1.0, **style, **mark)
     values = [loss for log in logs for loss in log.losses if math.isfinite(loss)]
     if values and min(values) > 0 and max(values) > 3 * min(values):
         axes[0].set_yscale("log")
-    entry = METRICS[metric]
-    unit = f" ({entry.unit})" if entry.unit else ""
+        axes[0].yaxis.set_major_formatter(plain)
+        axes[0].yaxis.set_minor_formatter(plain)
     axes[0].set_ylabel("training loss")
-    axes[1].set_ylabel(f"validation {entry.name}{unit}")
+    if is_validated:
+        entry = METRICS[metric]
+        unit = f" ({entry.unit})" if entry.unit else ""
+        axes[1].set_ylabel(f"validation {entry.name}{unit}")
     for axis in axes:
         axis.set_xlabel("step")
         axis.grid(visible=True)
     lines, names = axes[0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside upper center", ncols=4)
+    figure.legend(lines, names, loc="outside upper center", ncols=4 if is_validated else 2)
     scenes = sorted({scene for log in logs for scene in log.scenes})
     if scenes:
         footnote(figure, wrapped(f"Validation: mean over {', '.join(scenes)}."))

@@ -118,6 +118,12 @@ def wrapped(text: str, width: int = 150) -> str:
     return "\n".join(textwrap.wrap(text, width))
 
 
+def plain(value: float, position: float) -> str:
+    """Write the tick of a logarithmic axis as a number, not as a power."""
+    del position  # matplotlib gives it
+    return f"{value:,.0f}" if value >= 1 else f"{value:g}"
+
+
 def footnote(figure: Figure, text: str) -> None:
     """Say below a figure how its values were made."""
     if figure.get_layout_engine() is None:

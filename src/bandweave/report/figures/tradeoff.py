@@ -22,6 +22,7 @@ from bandweave.report.figures.style import (
     MARKERS,
     footnote,
     new_figure,
+    plain,
     wrapped,
 )
 from bandweave.report.table import Row, ScoreTable, badness
@@ -83,7 +84,7 @@ def tradeoff_figure(table: ScoreTable, cost: Cost, metric: str | None = None) ->
     figure = new_figure(*_SIZE)
     axis = figure.subplots()
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    axis.xaxis.set_major_formatter(plain)
     axis.grid(visible=True)
     _front(axis, points, metric)
     for colour, marker, family in zip(COLOURS, MARKERS, _FAMILIES, strict=True):
