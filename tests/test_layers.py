@@ -110,6 +110,7 @@ HEAVY_HOMES = {
     "matplotlib": ("report/encoded.py", "report/figures/"),
     "dask": ("parallel/",),
     "distributed": ("parallel/",),
+    "numba": ("metrics/compiled/", "metrics/compilation.py"),
     "onnxruntime": (),
     "starlette": ("viewer/",),
     "uvicorn": ("viewer/",),

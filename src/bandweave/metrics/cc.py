@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandweave.metrics import compilation
 from bandweave.metrics.inputs import Array, pixels
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
@@ -24,14 +25,20 @@ class CorrelationTally:
     """`(3, C)`: Σ (f − mean)², Σ (g − mean)², Σ (f − mean)(g − mean)."""
 
     @classmethod
-    def of(cls, f: Image, g: Image) -> CorrelationTally:
-        """Sum over columns `(C, N)`."""
-        if f.shape[1] == 0:
+    def of(cls, f: Image, g: Image, valid: Mask | None = None) -> CorrelationTally:
+        """Sum over the valid pixels of images `(C, H, W)`, which are finite."""
+        count = f.shape[1] * f.shape[2] if valid is None else int(np.count_nonzero(valid))
+        if count == 0:
             return cls(0, np.zeros((2, len(f))), np.zeros((3, len(f))))
+        if compilation.is_compiled():
+            from bandweave.metrics.compiled.moments import moments  # noqa: PLC0415  # an extra
+
+            return cls(count, *moments(f, g, count, valid))
+        f, g = (x.reshape(len(x), -1) if valid is None else x[:, valid] for x in (f, g))
         means = np.stack([x.mean(axis=1, dtype=np.float64) for x in (f, g)])
         x, y = f - means[0][:, None], g - means[1][:, None]
         pairs = ((x, x), (y, y), (x, y))
-        return cls(f.shape[1], means, np.stack([np.einsum("cn,cn->c", a, b) for a, b in pairs]))
+        return cls(count, means, np.stack([np.einsum("cn,cn->c", a, b) for a, b in pairs]))
 
     def merged(self, other: CorrelationTally) -> CorrelationTally:
         """Add the pixels of another area."""
@@ -91,4 +98,5 @@ def cc(estimate: Image, reference: Image, *, valid: Mask | None = None) -> float
         >>> round(cc(5 - 2 * image, image), 9)
         -1.0
     """
-    return CorrelationTally.of(*pixels(estimate, reference, valid)).coefficient()
+    f, g = (columns[:, None] for columns in pixels(estimate, reference, valid))
+    return CorrelationTally.of(f, g).coefficient()

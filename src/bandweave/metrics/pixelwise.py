@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bandweave.metrics import compilation
 from bandweave.metrics.ergas import Denominator, ergas_of
 from bandweave.metrics.inputs import Array, Precision, require_finite
 from bandweave.metrics.psnr import psnr_of
@@ -79,25 +80,41 @@ def pixel_tally(estimate: Image, reference: Image, valid: Mask | None) -> PixelT
     """
     height, width = reference.shape[1:]
     is_single = estimate.dtype == reference.dtype == np.float32
-    dtype: Precision = np.float32 if is_single else np.float64
+    dtype: Precision = np.float32 if is_single and not compilation.is_compiled() else np.float64
     tally = PixelTally.empty(len(reference))
     rows = max(_PIXELS_AT_ONCE // width, 1)
     for first in range(0, height, rows):
         part = slice(first, min(first + rows, height))
-        f, g = (_flat(image[:, part], dtype) for image in (estimate, reference))
-        count = f.shape[1]
-        if valid is not None:
-            # Zero in both images: no error, and no angle, as no spectrum.
-            usable = valid[part].ravel()
-            f, g = np.where(usable, f, dtype(0)), np.where(usable, g, dtype(0))
-            count = int(np.count_nonzero(usable))
-        tally = tally.merged(_columns(f, g, count))
+        f: Image = estimate[:, part].astype(dtype, copy=False)
+        g: Image = reference[:, part].astype(dtype, copy=False)
+        usable = None if valid is None else valid[part]
+        tally = tally.merged((_compiled_rows if compilation.is_compiled() else _rows)(f, g, usable))
     return tally
 
 
-def _flat(image: Image, dtype: Precision) -> Image:
-    columns: Image = image.reshape(len(image), -1).astype(dtype, copy=False)
-    return columns
+def _rows(f: Image, g: Image, valid: Mask | None) -> PixelTally:
+    f, g = (image.reshape(len(image), -1) for image in (f, g))
+    count = f.shape[1]
+    if valid is not None:
+        # Zero in both images: no error, and no angle, as no spectrum.
+        usable, zero = valid.ravel(), f.dtype.type(0)
+        f, g = np.where(usable, f, zero), np.where(usable, g, zero)
+        count = int(np.count_nonzero(usable))
+    return _columns(f, g, count)
+
+
+def _compiled_rows(f: Image, g: Image, valid: Mask | None) -> PixelTally:
+    from bandweave.metrics.compiled.pixels import pixel_sums  # noqa: PLC0415  # an extra
+
+    (first, second, squared), adjacent, opposite = pixel_sums(f, g, valid)
+    for image, total, role in ((f, first, "estimate"), (g, second, "reference")):
+        if not np.isfinite(total).all():
+            require_finite(image if valid is None else np.where(valid, image, 0.0), role)
+    has_angle = (opposite > 0) | (adjacent != 0)
+    angle = np.arctan2(opposite, adjacent, out=adjacent).sum()  # 0 where there is none
+    count = adjacent.size if valid is None else int(np.count_nonzero(valid))
+    angles = int(np.count_nonzero(has_angle))
+    return PixelTally(count, squared, first, second, float(angle), angles)
 
 
 def _columns(f: Image, g: Image, count: int) -> PixelTally:

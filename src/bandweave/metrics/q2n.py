@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from bandweave.errors import ShapeError
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.inputs import Array, matched
+from bandweave.metrics.rounding import RoundedBlocks, Rounding, blocks_of, mirrored_index
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
@@ -20,7 +18,6 @@ BLOCK = 32
 """Pixels per side of a block in the field's toolboxes."""
 
 _EPSILON = 2.0**-52  # stands for the standard deviation of a flat block, as in the toolboxes
-_LARGEST = 65535  # both images are brought to unsigned 16-bit integers first
 _VALUES_AT_ONCE = 2**18  # of a chunk of blocks, to stay within the cache
 
 
@@ -71,8 +68,8 @@ def q2n_tally(
     if valid is None:
         return MeanTally.of(values)
     step = block if shift is None else shift
-    rows, cols = (_mirrored_index(size, block, step) for size in valid.shape)
-    counted = _blocks(valid[np.ix_(rows, cols)][None], block, step)
+    rows, cols = (mirrored_index(size, block, step) for size in valid.shape)
+    counted = blocks_of(valid[np.ix_(rows, cols)][None], block, step)
     return MeanTally.of(values[counted.all(axis=(2, 3, 4))])
 
 
@@ -88,25 +85,17 @@ def q2n_map(f: Image, g: Image, *, block: int = BLOCK, shift: int | None = None)
             f"{step}."
         )
     bands, height, width = g.shape
-    rows_of, cols_of = (_mirrored_index(size, block, step) for size in (height, width))
+    rows_of, cols_of = (mirrored_index(size, block, step) for size in (height, width))
     rows, cols = ((len(index) - block) // step + 1 for index in (rows_of, cols_of))
     chunks = _chunks(rows, cols * max(bands * block**2, _planes(bands) ** 2))
     most = max(stop - first for first, stop in chunks)
-    strip_shape = (bands, (most - 1) * step + block, len(cols_of))
-    blocks_shape = (2, most, cols, bands, block, block)
-    # One block of memory, so that the allocator keeps it from one call to the next.
-    scratch = np.empty(prod(strip_shape) + prod(blocks_shape), g.dtype)
-    strip = scratch[: prod(strip_shape)].reshape(strip_shape)
-    images = scratch[prod(strip_shape) :].reshape(blocks_shape)
+    rounded = Rounding(bands, cols_of, most=most, block=block, step=step, dtype=g.dtype)
     values = np.empty((rows, cols))
     for first, stop in chunks:
-        top, n = first * step, stop - first
+        top = first * step
         index = rows_of[top : (stop - 1) * step + block] - top
-        for image, blocks in ((f, images[0]), (g, images[1])):
-            part = _mirrored(image[:, top:], index, cols_of, out=strip)
-            _to_sixteen_bits(_blocks(part, block, step), out=blocks[:n])
-        x, y = images[:, :n].reshape(2, n * cols, bands, block**2)
-        values[first:stop] = _block_values(x, y).reshape(n, cols)
+        x, y = rounded(f[:, top:], index, 0), rounded(g[:, top:], index, 1)
+        values[first:stop] = _block_values(x, y).reshape(stop - first, cols)
     return values
 
 
@@ -122,8 +111,8 @@ def _chunks(rows: int, values_per_row: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], rows], strict=True))
 
 
-def _block_values(f: Image, g: Image) -> Array:
-    """Return the values of blocks `(N, C, pixels)` of whole numbers, which are overwritten.
+def _block_values(f: RoundedBlocks, g: RoundedBlocks) -> Array:
+    """Return the values of N blocks.
 
     The mean of a hypercomplex product is linear in the products of two planes, so each block needs
     only the covariances between the bands of both images. Normalisation by mean and standard
@@ -131,17 +120,13 @@ def _block_values(f: Image, g: Image) -> Array:
     normalisation: they count in the means' norms and nowhere else. Sums of products of 16-bit
     numbers over up to 38 x 38 pixels are exact in double precision.
     """
-    bands, pixels = g.shape[1:]
+    bands, pixels = g.values.shape[1:]
     planes = _planes(bands)
-    (base_f, sum_f), (base_g, sum_g) = _centred(f), _centred(g)
     scale = pixels * (pixels - 1)
-    products = (g @ f.transpose(0, 2, 1)).astype(np.float64)
-    covariance = (pixels * products - sum_g[:, :, None] * sum_f[:, None, :]) / scale
-    var_f, var_g = (
-        (pixels * np.vecdot(image, image).astype(np.float64) - total**2) / scale
-        for image, total in ((f, sum_f), (g, sum_g))
-    )
-    sum_f, sum_g = sum_f + pixels * base_f, sum_g + pixels * base_g
+    products = (g.values @ f.values.transpose(0, 2, 1)).astype(np.float64, copy=False)
+    covariance = (pixels * products - g.total[:, :, None] * f.total[:, None, :]) / scale
+    var_f, var_g = ((pixels * x.squared - x.total**2) / scale for x in (f, g))
+    sum_f, sum_g = (x.total + pixels * x.base for x in (f, g))
 
     varies = var_g > 0  # blocks beyond 38 pixels may be off by rounding, below zero too
     std = np.sqrt(np.where(varies, var_g, _EPSILON**2))
@@ -157,16 +142,6 @@ def _block_values(f: Image, g: Image) -> Array:
     values: Array = luminance.copy()  # both blocks flat: only the luminance remains
     np.divide(2.0 * luminance * quality, spread, out=values, where=spread > 0)
     return values
-
-
-def _centred(blocks: Image) -> tuple[Array, Array]:
-    """Count blocks `(N, C, pixels)` from a whole number near their mean; return it and their sums.
-
-    Single precision holds such differences exactly, and squares of them lose little.
-    """
-    base = np.rint(np.einsum("ncp->nc", blocks) / blocks.shape[2])
-    blocks -= base[:, :, None]
-    return base.astype(np.float64), np.einsum("ncp->nc", blocks).astype(np.float64)
 
 
 def _hypercomplex(covariance: Array) -> Array:
@@ -204,35 +179,3 @@ def _multiplication(planes: int) -> tuple[NDArray[np.intp], Array]:
 def _planes(bands: int) -> int:
     """Return the next power of two."""
     return 1 << (bands - 1).bit_length()
-
-
-def _mirrored(image: Image, rows: NDArray[np.intp], cols: NDArray[np.intp], *, out: Image) -> Image:
-    """Return `image` continued as `rows` and `cols` say: in `out` unless it reaches far enough."""
-    height, width = min(image.shape[1], len(rows)), image.shape[2]
-    if (height, width) == (len(rows), len(cols)):
-        return image[:, :height]
-    part = out[:, : len(rows)]
-    part[:, :height, :width] = image[:, :height]
-    part[:, :height, width:] = part[:, :height, cols[width:]]
-    part[:, height:] = part[:, rows[height:]]
-    return part
-
-
-def _to_sixteen_bits(image: Image, *, out: Image) -> None:
-    """Round half away from zero and saturate, as MATLAB's conversion to uint16 does."""
-    np.copyto(out, image)
-    out += 0.5  # by itself: the copy goes over short runs, which is slow enough
-    np.floor(out, out=out)
-    np.clip(out, 0, _LARGEST, out=out)
-
-
-def _mirrored_index(size: int, block: int, shift: int) -> NDArray[np.intp]:
-    """Return the index of each line once an axis is mirrored, edge included, to whole blocks."""
-    missing = max(-size % shift, block - size)
-    return np.pad(np.arange(size), (0, missing), mode="symmetric")
-
-
-def _blocks(image: NDArray[Any], block: int, shift: int) -> NDArray[Any]:
-    """View `(C, H, W)` as blocks `(rows, columns, C, block, block)`."""
-    windows = sliding_window_view(image, (block, block), axis=(1, 2))
-    return windows[:, ::shift, ::shift].transpose(1, 2, 0, 3, 4)

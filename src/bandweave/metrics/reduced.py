@@ -9,7 +9,9 @@ from math import isnan, nan
 import numpy as np
 
 from bandweave.errors import NodataError, UnknownNameError
+from bandweave.metrics import compilation
 from bandweave.metrics.images import ArrayImage, ImageSource, UnitRange
+from bandweave.metrics.inputs import Precision
 from bandweave.metrics.protocol import PROTOCOLS, Kind, Protocol, find_protocol
 from bandweave.metrics.scores import Scores
 from bandweave.metrics.sums import Scoring, Sums, clean_tile, tile_jobs
@@ -46,8 +48,8 @@ def evaluate_rr(
         metrics: Part of the protocol's metrics; None means all.
         valid: `(H, W)`, True where a pixel counts; None means everywhere.
         threads: Threads to use; None means all processors. Does not change the values.
-        is_fast: Compute in single precision, in half the time; docs/metrics.md says how far values
-            then differ.
+        is_fast: Compute in single precision where that is faster, which is where numba is absent;
+            docs/metrics.md says how far values then differ.
 
     Returns:
         Values by metric id, nan where a metric is not defined, with a note that says why.
@@ -126,7 +128,7 @@ def score_rr(
         "ratio": ratio,
         "full_scale": full_scale,
         "shape": list(reference.shape),
-        "precision": "float32" if is_fast else "float64",
+        "precision": np.dtype(precision_of(is_fast=is_fast)).name,
     }
     return Scores(used, values, conditions, explained(values, notes))
 
@@ -159,7 +161,7 @@ def scored(
         protocol.shift,
         protocol.window,
         protocol.ssim_border,
-        np.float32 if is_fast else np.float64,
+        precision_of(is_fast=is_fast),
     )
     sums = accumulate(estimate, reference, region, scoring, threads, advance=advance)
     values = dict.fromkeys(metrics, nan)
@@ -201,6 +203,11 @@ def _load(
     context, precision = scoring.context, scoring.precision
     tile = load_tile(estimate, reference, core, region=region, context=context, precision=precision)
     return None if tile is None else clean_tile(tile, scoring)
+
+
+def precision_of(*, is_fast: bool) -> Precision:
+    """Return in which precision is computed; compiled loops are fast in double precision."""
+    return np.float32 if is_fast and not compilation.is_compiled() else np.float64
 
 
 def chosen_metrics(protocol: Protocol, metrics: Sequence[str] | None) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from bandweave.errors import ShapeError
+from bandweave.metrics import compilation
 from bandweave.metrics.inputs import Array, matched, row_sums, staggered
 from bandweave.metrics.windows import complete_windows
 from bandweave.pair import Mask
@@ -106,11 +107,25 @@ def scc_tally(f: Image, g: Image, valid: Mask | None, *, margins: Margins) -> Ed
     `margins` says by how many zeros (0 or 1) each side is extended first; one pixel per side is
     context and not counted.
     """
-    (top, bottom), (left, right) = margins
-    stack = (len(f), f.shape[1] + top + bottom, f.shape[2] + left + right)
+    shape = tuple(size + sum(margin) for size, margin in zip(f.shape[1:], margins, strict=True))
     complete = None
     if valid is not None:
         complete = complete_windows(np.pad(valid, margins, constant_values=True), 3, 3)
+    count = (shape[0] - 2) * (shape[1] - 2) if complete is None else np.count_nonzero(complete)
+    sums = _compiled_sums if compilation.is_compiled() else _sums_by_passes
+    cross, estimate, reference = sums(f, g, margins, complete)
+    return EdgeTally(cross, estimate, reference, np.full(len(f), float(count)))
+
+
+def _compiled_sums(f: Image, g: Image, margins: Margins, complete: Mask | None) -> Array:
+    from bandweave.metrics.compiled.edges import edge_sums  # noqa: PLC0415  # an extra
+
+    return edge_sums(f, g, margins, complete)
+
+
+def _sums_by_passes(f: Image, g: Image, margins: Margins, complete: Mask | None) -> Array:
+    (top, bottom), (left, right) = margins
+    stack = (len(f), f.shape[1] + top + bottom, f.shape[2] + left + right)
     place = (slice(None), slice(top, top + f.shape[1]), slice(left, left + f.shape[2]))
     gradient = _Gradient(stack, f.dtype)
     gradient.plane[place] = f  # the margins stay zero
@@ -118,10 +133,8 @@ def scc_tally(f: Image, g: Image, valid: Mask | None, *, margins: Margins) -> Ed
     gradient.plane[place] = g
     second = gradient(1)
     cross = np.sqrt(np.multiply(first, second, out=gradient.spare), out=gradient.spare)
-    sums = [_band_sums(gradient.positions(values), complete) for values in (cross, first, second)]
-    _, rows, cols = gradient.shape
-    count = rows * cols if complete is None else np.count_nonzero(complete)
-    return EdgeTally(sums[0], sums[1], sums[2], np.full(len(f), float(count)))
+    products = (cross, first, second)
+    return np.stack([_band_sums(gradient.positions(values), complete) for values in products])
 
 
 def _band_sums(values: Image, complete: Mask | None) -> Array:

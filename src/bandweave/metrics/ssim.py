@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 
 from bandweave.errors import ScaleError
+from bandweave.metrics import compilation
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.inputs import matched
 from bandweave.metrics.similarity import similarity_tally
-from bandweave.metrics.windows import GaussianMean, complete_windows
+from bandweave.metrics.windows import GaussianMean, complete_windows, gaussian_taps, require_room
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
@@ -76,6 +77,17 @@ def ssim_tally(
         f, g = (np.pad(image, ((0, 0), *margins), mode="edge") for image in (f, g))
         valid = None if valid is None else np.pad(valid, margins, mode="edge")
     size = GaussianMean.size
+    require_room((f.shape[1], f.shape[2]), size)
     complete = None if valid is None else complete_windows(valid, size, size)
     c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    return similarity_tally(f, g, GaussianMean, c1=c1, c2=c2, complete=complete)
+    if not compilation.is_compiled():
+        return similarity_tally(f, g, GaussianMean, c1=c1, c2=c2, complete=complete)
+
+    from bandweave.metrics.compiled.similarity import (  # noqa: PLC0415  # an extra
+        gaussian_similarity,
+    )
+
+    total = gaussian_similarity(f, g, gaussian_taps(), c1, c2, complete)
+    rows, cols = f.shape[1] - size + 1, f.shape[2] - size + 1
+    count = rows * cols if complete is None else np.count_nonzero(complete)
+    return MeanTally(total, np.full(len(f), float(count)))

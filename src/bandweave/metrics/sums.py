@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
 
+from bandweave.metrics import compilation
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.cc import CorrelationTally
 from bandweave.metrics.inputs import Precision, require_finite
@@ -123,15 +124,20 @@ _VALUES: dict[str, Callable[[Sums, float, float], float]] = {
 def clean_tile(tile: Tile, scoring: Scoring) -> Tile:
     """Return a tile with 0 at its invalid pixels; for sums over pixels alone as it is.
 
+    Sums over pixels look for values that are not finite themselves, and every pixel that is scored
+    is among those of some tile. Compiled loops take any values meanwhile.
+
     Raises:
-        NodataError: A valid pixel is not finite.
+        NodataError: A valid pixel is not finite, and no sum over pixels is wanted that says so.
     """
     if scoring.metrics <= _OF_PIXELS:
         return tile  # they leave out invalid pixels and look for finite values themselves
+    is_checked = compilation.is_compiled() and bool(scoring.metrics & _OF_PIXELS)
     images = []
     for image, role in ((tile.estimate, "estimate"), (tile.reference, "reference")):
         kept = image if tile.valid is None else np.where(tile.valid, image, image.dtype.type(0))
-        require_finite(kept, role)
+        if not is_checked:
+            require_finite(kept, role)
         images.append(kept)
     return replace(tile, estimate=images[0], reference=images[1])
 
@@ -142,20 +148,31 @@ def tile_jobs(tile: Tile, scoring: Scoring) -> list[Callable[[], Sums]]:
     How it is split depends on the tile alone. The longest come first.
     """
     bands, height, width = tile.reference.shape
-    at_once = max(_VALUES_PER_JOB // (height * width), 1)
+    most = max(_VALUES_PER_JOB // (height * width), 1)
+    at_once = -(-bands // -(-bands // most))  # groups of nearly one size
     groups = [range(first, min(first + at_once, bands)) for first in range(0, bands, at_once)]
-    by_band = {"uqi": _uqi_sums, "ssim": _ssim_sums, "scc": _scc_sums, "cc": _cc_sums}
-    jobs: list[Callable[[], Sums]] = [
-        partial(work, tile, group, scoring)
-        for name, work in by_band.items()
+    jobs: list[Callable[[], Sums]] = []
+    if "q2n" in scoring.metrics:
+        jobs.append(partial(_q2n_sums, tile, scoring))
+    windowed = {"ssim": _ssim_sums, "uqi": _uqi_sums}
+    jobs += _jobs_by_band(windowed, groups, tile, scoring)
+    if scoring.metrics & _OF_PIXELS:
+        jobs.append(partial(_pixel_sums, tile))
+    return jobs + _jobs_by_band({"scc": _scc_sums, "cc": _cc_sums}, groups, tile, scoring)
+
+
+def _jobs_by_band(
+    work: Mapping[str, Callable[[Tile, range, Scoring], Sums]],
+    groups: list[range],
+    tile: Tile,
+    scoring: Scoring,
+) -> list[Callable[[], Sums]]:
+    return [
+        partial(job, tile, group, scoring)
+        for name, job in work.items()
         if name in scoring.metrics
         for group in groups
     ]
-    if "q2n" in scoring.metrics:
-        jobs.insert(0, partial(_q2n_sums, tile, scoring))
-    if scoring.metrics & _OF_PIXELS:
-        jobs.append(partial(_pixel_sums, tile))
-    return jobs
 
 
 def _pixel_sums(tile: Tile) -> Sums:
@@ -197,9 +214,7 @@ def _scc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
 
 def _cc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
     del scoring
-    f, g, valid = _cut(tile, bands, tile.core)
-    columns = [x.reshape(len(x), -1) if valid is None else x[:, valid] for x in (f, g)]
-    return Sums(cc=_by_band(bands, CorrelationTally.of(columns[0], columns[1])))
+    return Sums(cc=_by_band(bands, CorrelationTally.of(*_cut(tile, bands, tile.core))))
 
 
 class _OfBands(_Mergeable, Protocol):

@@ -77,10 +77,8 @@ class BoxSum:
     """
 
     def __init__(self, stack: tuple[int, int, int], dtype: np.dtype[Any], size: int) -> None:
-        if size < 2 or size & (size - 1):
-            raise ShapeError(f"A sliding window needs 2, 4, 8, ... pixels per side, got {size}.")
         bands, height, width = stack
-        _require_room((height, width), size)
+        require_box((height, width), size)
         self.shape = (bands, height - size + 1, width - size + 1)
         self.pitch = width
         self.band_pitch = height * width
@@ -114,17 +112,14 @@ class GaussianMean:
 
     def __init__(self, stack: tuple[int, int, int], dtype: np.dtype[Any]) -> None:
         bands, height, width = stack
-        _require_room((height, width), self.size)
+        require_room((height, width), self.size)
         self.shape = (bands, height - self.size + 1, width - self.size + 1)
         self.pitch = self.shape[2]
         self.band_pitch = self.shape[1] * self.shape[2]
         self.weight = 1.0
         self._narrowed = np.empty((bands, self.shape[1], width), dtype)
-        distance = np.arange(self.size) - self.size // 2
-        taps = np.exp(-(distance**2) / (2 * 1.5**2))
         self._matrices = [
-            _band_matrix(taps / taps.sum(), min(_RUN[dtype], n)).astype(dtype)
-            for n in self.shape[1:]
+            _band_matrix(gaussian_taps(), min(_RUN[dtype], n)).astype(dtype) for n in self.shape[1:]
         ]
 
     def __call__(self, image: Image, out: Image) -> None:
@@ -134,6 +129,14 @@ class GaussianMean:
         for band, narrowed, target in zip(image, self._narrowed, targets, strict=True):
             _filter_rows(band.T, self._matrices[0], narrowed.T)
             _filter_rows(narrowed, self._matrices[1], target)
+
+
+def gaussian_taps() -> Array:
+    """Return the 11 weights of one axis of `GaussianMean`."""
+    distance = np.arange(GaussianMean.size) - GaussianMean.size // 2
+    taps = np.exp(-(distance**2) / (2 * 1.5**2))
+    weights: Array = taps / taps.sum()
+    return weights
 
 
 def _band_matrix(taps: Array, run: int) -> Array:
@@ -168,7 +171,23 @@ def complete_windows(valid: Mask, rows: int, cols: int) -> Mask:
     return complete
 
 
-def _require_room(image_shape: tuple[int, int], size: int) -> None:
+def require_box(image_shape: tuple[int, int], size: int) -> None:
+    """Refuse windows that `BoxSum` cannot halve, and images that are smaller.
+
+    Raises:
+        ShapeError: The image is smaller than the window, or `size` is no power of two above 1.
+    """
+    if size < 2 or size & (size - 1):
+        raise ShapeError(f"A sliding window needs 2, 4, 8, ... pixels per side, got {size}.")
+    require_room(image_shape, size)
+
+
+def require_room(image_shape: tuple[int, int], size: int) -> None:
+    """Refuse images that are smaller than a window.
+
+    Raises:
+        ShapeError: They are.
+    """
     if min(image_shape) < size:
         raise ShapeError(
             f"A window of {size} x {size} pixels needs an image at least as large, got "

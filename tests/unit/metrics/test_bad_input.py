@@ -20,6 +20,8 @@ from bandweave.metrics.scc import scc
 from bandweave.metrics.ssim import ssim
 from bandweave.metrics.uqi import uqi
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 WITH_REFERENCE = {
     "q2n": q2n,
     "uqi": uqi,

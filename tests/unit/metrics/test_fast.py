@@ -12,6 +12,8 @@ from bandweave.metrics import evaluate_rr
 from bandweave.metrics.similarity import similarity_tally
 from bandweave.metrics.windows import BoxSum
 
+pytestmark = pytest.mark.usefixtures("by_passes")  # compiled loops have no single precision
+
 # What docs/metrics.md promises: absolute, PSNR in dB, SAM in degrees, ERGAS and RMSE relative.
 PROMISED = {
     "q2n": 1e-5,

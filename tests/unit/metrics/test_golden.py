@@ -58,6 +58,7 @@ def golden_row(shared, name, method, table):
 @pytest.mark.parametrize(
     ("protocol", "table"), [("dlpan-rr", "rr"), ("dlpan-rr-uncut", "rr_nocut")]
 )
+@pytest.mark.usefixtures("either_way")
 def test_reduced_resolution(shared, name, method, protocol, table):
     expected = golden_row(shared, name, method, table)
     scores = evaluate_rr(
@@ -83,6 +84,7 @@ def test_full_resolution(shared, name, method):
 
 
 @pytest.mark.parametrize("name", GAINS)
+@pytest.mark.usefixtures("either_way")
 def test_q2n_block_by_block(shared, name):
     images = scene(shared, name)
     stored = loadmat(shared(f"golden/classical/{name}_components.mat"))

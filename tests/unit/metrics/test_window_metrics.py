@@ -16,6 +16,8 @@ from oracles import toolbox_metrics as oracle
 
 SHAPE = (3, 37, 41)
 
+pytestmark = pytest.mark.usefixtures("either_way")
+
 
 @pytest.fixture
 def images(rng):

@@ -1,0 +1,124 @@
+"""Products of Sobel magnitudes: see `bandweave.metrics.scc`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandweave.metrics.compiled.jit import (
+    FLAG,
+    IMAGE,
+    MASK,
+    TABLE,
+    WHOLE,
+    FlatImage,
+    as_written,
+    counted,
+    entry,
+    reordered,
+)
+from bandweave.metrics.inputs import Array
+from bandweave.pair import Mask
+from bandweave.radiometry import Image
+
+
+@as_written
+def _boxes(above: Array, below: Array, out: Array) -> None:
+    """Write the sums over 2 x 2 pixels of two rows."""
+    for c in range(len(out)):
+        out[c] = (above[c] + below[c]) + (above[c + 1] + below[c + 1])
+
+
+@as_written
+def _magnitude(above: Array, below: Array, c: int) -> float:
+    """Return half the squared magnitude of the gradient between two rows of boxes."""
+    p: float = below[c + 1] - above[c]
+    m: float = above[c + 1] - below[c]
+    return p * p + m * m
+
+
+@reordered
+def _products(f: Array, f_below: Array, g: Array, g_below: Array) -> tuple[float, float, float]:
+    """Return Σ |∇f| |∇g|, Σ |∇f|² and Σ |∇g|² between rows of boxes."""
+    cross, first, second = 0.0, 0.0, 0.0
+    for c in range(len(f) - 1):
+        one, other = _magnitude(f, f_below, c), _magnitude(g, g_below, c)
+        cross += np.sqrt(one * other)
+        first += one
+        second += other
+    return cross, first, second
+
+
+@reordered
+def _masked_products(
+    f: Array, f_below: Array, g: Array, g_below: Array, counts: Mask
+) -> tuple[float, float, float]:
+    cross, first, second = 0.0, 0.0, 0.0
+    for c in range(len(f) - 1):
+        one = _magnitude(f, f_below, c) if counts[c] else 0.0
+        other = _magnitude(g, g_below, c) if counts[c] else 0.0
+        cross += np.sqrt(one * other)
+        first += one
+        second += other
+    return cross, first, second
+
+
+@as_written
+def _take_row(image: FlatImage, band: int, row: int, height: int, left: int, width: int,
+              out: Array) -> None:  # fmt: skip
+    """Write a row between its margins; rows outside the image are zero."""
+    if 0 <= row < height:
+        start = band * image.band + row * image.row
+        out[left : left + width] = image.line[start : start + width]
+    else:
+        out[:] = 0.0
+
+
+@entry(IMAGE, IMAGE, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, MASK, FLAG, TABLE)
+def _edges(f: FlatImage, g: FlatImage, height: int, width: int, top: int, bottom: int, left: int,
+           right: int, complete: Mask, is_masked: bool, found: Array) -> None:  # fmt: skip
+    # The last two rows of pixels, and of boxes: of f the first two, of g the others.
+    full = width + left + right
+    pixels, boxes = np.zeros((4, full)), np.empty((4, full - 1))
+    for band in range(found.shape[1]):
+        for row in range(-top, height + bottom):
+            now, before = row % 2, (row + 1) % 2
+            _take_row(f, band, row, height, left, width, pixels[now])
+            _take_row(g, band, row, height, left, width, pixels[2 + now])
+            if row > -top:
+                _boxes(pixels[before], pixels[now], boxes[now])
+                _boxes(pixels[2 + before], pixels[2 + now], boxes[2 + now])
+            if row > 1 - top:
+                x, x_below, y, y_below = (
+                    boxes[before],
+                    boxes[now],
+                    boxes[2 + before],
+                    boxes[2 + now],
+                )
+                if is_masked:
+                    counts = complete[row + top - 2]
+                    sums = _masked_products(x, x_below, y, y_below, counts)
+                else:
+                    sums = _products(x, x_below, y, y_below)
+                for k in range(3):
+                    found[k, band] += sums[k]
+
+
+def edge_sums(
+    f: Image,
+    g: Image,
+    margins: tuple[tuple[int, int], tuple[int, int]],
+    complete: Mask | None,
+) -> Array:
+    """Return Σ |∇f| |∇g|, Σ |∇f|² and Σ |∇g|² of each band, halved: `(3, C)`.
+
+    Args:
+        f: Estimate `(C, H, W)`, finite, float64.
+        g: Reference, the same shape.
+        margins: By how many zeros each side is extended first.
+        complete: Positions that count; None means all.
+    """
+    found = np.zeros((3, len(f)))
+    (top, bottom), (left, right) = margins
+    x, y, counts, is_masked = FlatImage.of(f), FlatImage.of(g), *counted(complete)
+    _edges(x, y, f.shape[1], f.shape[2], top, bottom, left, right, counts, is_masked, found)
+    return found
