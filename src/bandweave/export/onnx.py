@@ -129,7 +129,7 @@ def _random_images(
         return torch.rand(batch, bands, height // ratio, width // ratio, generator=generator)
 
     images = [image(config.spatial_bands, 1), image(config.bands, config.ratio)]
-    return images if model.base is None else [*images, image(config.bands, 1)]
+    return images if model.base is None else [*images, image(config.bands * model.members, 1)]
 
 
 def _free_sides(model: FusionNetwork) -> tuple[dict[int, Any], ...]:

@@ -151,7 +151,7 @@ class LearnedMethod:
         base = self._base()
         if base is None:
             return None
-        return fitted_base(base, profile, statistics, self.weights.card, self.pan_sigma)
+        return fitted_base(base, profile, statistics, self.weights, self.pan_sigma)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,14 +4,17 @@ In a small window every band is nearly an affine function of the sharp image's b
 is learned on the coarse grid, where both are known once the sharp image is blurred and sampled as
 the coarse instrument would, and applied on the fine grid. Nothing is trained.
 
-For a hyperspectral network that starts from the best closed form, `hyperspectral_base` returns the
-mean of six variants of it (windows of 3 and 5 pixels and a Gaussian of 0.8, each with and without
-the residual), made consistent with both images.
+`hyperspectral_base` returns the mean of six variants (windows of 3 and 5 pixels and a Gaussian of
+0.8, each with and without the residual), made consistent with both images. `RegressionEnsemble`
+adds the guides' squares and roots as further guides; a network can be handed its members one by
+one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
 
@@ -36,6 +39,21 @@ _FLOOR = 1e-6
 _SEEN = 0.8
 
 
+# The same where powers of the guides, in the unit range, are guides as well.
+_POWERS_FLOOR = 1e-7
+
+
+class Guides(StrEnum):
+    """What the bands are regressed on."""
+
+    LINEAR = "linear"
+    """The sharp bands z."""
+    SQUARES = "squares"
+    """z and z²: a relation that bends."""
+    ROOTS = "roots"
+    """z and √z: one that bends in the dark."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One way to regress."""
@@ -43,6 +61,7 @@ class Variant:
     window: RegressionWindow
     adds_residual: bool
     """Whether y − A x₀ is interpolated and added."""
+    guides: Guides = Guides.LINEAR
 
 
 HYPERSPECTRAL_VARIANTS = tuple(
@@ -51,6 +70,15 @@ HYPERSPECTRAL_VARIANTS = tuple(
     for adds_residual in (False, True)
 )
 """Their mean is better than each of them where there are several guides."""
+ENSEMBLE_VARIANTS = (
+    Variant(Box(3), adds_residual=False),
+    Variant(Box(5), adds_residual=True),
+    Variant(Gaussian(0.8), adds_residual=False),
+    Variant(Box(7), adds_residual=False, guides=Guides.SQUARES),
+    Variant(Box(5), adds_residual=False, guides=Guides.ROOTS),
+    Variant(Box(7), adds_residual=False, guides=Guides.ROOTS),
+)
+"""Relations that bend are found in larger windows; they err elsewhere than the straight ones do."""
 PAN_VARIANTS = (Variant(Box(5), adds_residual=True),)
 """One guide explains less of the bands; the residual gives back what it leaves."""
 
@@ -62,37 +90,60 @@ class FittedLocalRegression:
     reach: Local
     blur: Blur
     variants: tuple[Variant, ...]
-    floor: float
-    """ε in the guides' unit squared."""
+    unit: float
+    """What the sharp image is divided by before its powers are taken, and ε is a share of."""
     consistency: Consistency | None
     """Step that follows, or None."""
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return the mean of the variants."""
-        instrument = Instrument(self.blur, pair.ratio, pair.phase)
         hrms: Image = np.zeros((pair.spectral.shape[0], *pair.shape))
-        for part, bands in instrument.parts(pair.spectral.shape[0]):
-            some = pair.replace(spectral=pair.spectral[bands])
-            hrms[bands] = self._mean_of_variants(some, part)
+        for bands, x0, count in self._results(pair):
+            hrms[bands] += x0 * (count / len(self.variants))
         if self.consistency is not None:
             hrms = self.consistency.apply(hrms, pair)
         return hrms.astype(pair.spectral.dtype, copy=False)
 
-    def _mean_of_variants(self, pair: ImagePair, instrument: Instrument) -> Image:
-        """Fuse bands that are blurred alike."""
-        seen, counted = _seen_guides(pair, instrument)
-        total = np.zeros((pair.spectral.shape[0], *pair.shape))
-        step = Consistency(instrument.blur, noise=0.0)
-        for window in dict.fromkeys(variant.window for variant in self.variants):
-            field = fit_locally(seen, pair.spectral, window, self.floor, counted)
-            x0 = field.apply(pair.spatial, pair.ratio, pair.phase)
-            uses = [variant for variant in self.variants if variant.window == window]
-            total += len(uses) * x0
-            with_residual = sum(variant.adds_residual for variant in uses)
-            if with_residual:
-                residual = step.residual(x0, pair)
-                total += with_residual * interpolate_cubic(residual, pair.ratio, pair.phase)
-        return total / len(self.variants)
+    def members(self, pair: ImagePair) -> Image:
+        """Return every variant by itself, `(V, C, H, W)`; their mean is what `fuse` returns.
+
+        Each is made consistent where the mean is.
+        """
+        bands = pair.spectral.shape[0]
+        members = np.empty((len(self.variants), bands, *pair.shape), pair.spectral.dtype)
+        for k, variant in enumerate(self.variants):
+            alone = replace(self, variants=(variant,))
+            members[k] = alone.fuse(pair)
+        return members
+
+    def _results(self, pair: ImagePair) -> Iterator[tuple[slice | list[int], Image, int]]:
+        """Return for bands that are blurred alike: which, a result, and how often it counts."""
+        instrument = Instrument(self.blur, pair.ratio, pair.phase)
+        for part, bands in instrument.parts(pair.spectral.shape[0]):
+            some = pair.replace(spectral=pair.spectral[bands])
+            step = Consistency(part.blur, noise=0.0)
+            for guides in dict.fromkeys(variant.guides for variant in self.variants):
+                of_these = [variant for variant in self.variants if variant.guides == guides]
+                taught, floor = self._guided_by(guides, some)
+                seen, counted = _seen_guides(taught, part)
+                for window in dict.fromkeys(variant.window for variant in of_these):
+                    field = fit_locally(seen, some.spectral, window, floor, counted)
+                    x0 = field.apply(taught.spatial, pair.ratio, pair.phase)
+                    uses = [variant for variant in of_these if variant.window == window]
+                    yield bands, x0, len(uses)
+                    with_residual = sum(variant.adds_residual for variant in uses)
+                    if with_residual:
+                        residual = step.residual(x0, some)
+                        detail = interpolate_cubic(residual, pair.ratio, pair.phase)
+                        yield bands, detail, with_residual
+
+    def _guided_by(self, guides: Guides, pair: ImagePair) -> tuple[ImagePair, float]:
+        """Return the pair with all guides for its sharp bands, and ε for them."""
+        if guides is Guides.LINEAR:
+            return pair, _FLOOR * self.unit**2
+        z = pair.spatial / self.unit
+        power = z**2 if guides is Guides.SQUARES else np.sqrt(np.maximum(z, 0))
+        return pair.replace(spatial=np.concatenate([z, power])), _POWERS_FLOOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +200,25 @@ class LocalRegression:
             blur,
             variants,
             # A sharp image of zeros has no scale; any ε makes its regression a mean.
-            _FLOOR * (unit or 1.0) ** 2,
+            unit or 1.0,
             consistency,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RegressionEnsemble(LocalRegression):
+    """Mean of local regressions on the sharp bands, on their squares and on their roots.
+
+    Within a window the relation of a band to the sharp ones is a line as long as two materials mix;
+    with three or more, or where shading meets colour, it bends. z² and √z let it, and are seen by
+    the coarse instrument as A z² and A √z, which are known: z is. Straight and bent relations err
+    in different places, so that their mean is better than each.
+
+    Source: as `LocalRegression`; the powers are ours (docs/hyperspectral.md gives what they bring).
+    """
+
+    variants: tuple[Variant, ...] | None = ENSEMBLE_VARIANTS
+    id: str = "regression_ensemble"
 
 
 def hyperspectral_base(spatial: Image, spectral: Image, model: HyperspectralModel) -> Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,11 +13,13 @@ from bandweave.errors import ConfigError
 from bandweave.methods.base import Fitted, Local, Method, NetworkTile
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.convention import require_blur
-from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.methods.table import find_method
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+
+if TYPE_CHECKING:
+    from bandweave.methods.nets.checkpoint import Weights
 
 # Blocks in which a base is computed for networks with a tile of their own: many tiles share one,
 # and two rows of blocks are held (for 8 bands and a scene 20,000 pixels wide, 160 MB).
@@ -34,20 +37,20 @@ class FittedBase:
     """The step behind the method, for networks that were trained to change only what it leaves."""
     pan_sigma: float
     """Width of the Gaussian over the PAN, fine pixels: the base sees what the network sees."""
+    members: int
+    """Estimates M that the network is handed one by one; 1 for the method's result."""
     reach: Local
     """Of all three."""
 
     def fuse(self, pair: ImagePair) -> Image:
-        """Return what the network starts from `(C, H, W)`, physical values, float32."""
+        """Return what the network starts from `(M C, H, W)`, physical values, float32."""
         pair = soften(pair, self.pan_sigma)
         if pair.spatial.dtype != self.precision:
             pair = pair.replace(
                 spatial=pair.spatial.astype(self.precision),
                 spectral=pair.spectral.astype(self.precision),
             )
-        start = self.fitted.fuse(pair)
-        if self.consistency is not None:
-            start = self.consistency.apply(start, pair)
+        start = estimates(self.fitted, pair, self.members, self.consistency)
         return start.astype(np.float32, copy=False)
 
 
@@ -85,8 +88,8 @@ class Preparation:
 
         Args:
             pair: A part of the scene.
-            start: `(C, H, W)`, what the base makes of the part within the scene; computed from the
-                pair alone where it is not given.
+            start: `(M C, H, W)`, what the base makes of the part within the scene; computed from
+                the pair alone where it is not given.
         """
         if self.base is not None and start is None:
             start = self.base.fuse(pair)
@@ -94,6 +97,44 @@ class Preparation:
         if any(self.shift):
             spectral = interpolate(pair.spectral, 1, self.shift, border="symmetric")
         return NetworkTile(soften(pair, self.pan_sigma).spatial, spectral, start)
+
+
+@runtime_checkable
+class Ensemble(Protocol):
+    """A fitted method whose result is the mean of several estimates."""
+
+    def members(self, pair: ImagePair) -> Image:
+        """Return the estimates `(M, C, H, W)`."""
+        ...
+
+
+def estimates(
+    fitted: Fitted, pair: ImagePair, members: int, consistency: Consistency | None
+) -> Image:
+    """Return the result of a base, or the estimates it is the mean of, `(M C, H, W)`.
+
+    Args:
+        fitted: The base.
+        pair: What it fuses.
+        members: M; 1 for the result.
+        consistency: The step behind each estimate, or None.
+
+    Raises:
+        ConfigError: The base is the mean of another number of estimates, or of none.
+    """
+    if members == 1:
+        images = fitted.fuse(pair)[None]
+    else:
+        images = fitted.members(pair) if isinstance(fitted, Ensemble) else fitted.fuse(pair)[None]
+        if len(images) != members:
+            raise ConfigError(
+                f"The network is made for {members} estimates, its base makes {len(images)}; the "
+                "card was written by hand or for another version."
+            )
+    if consistency is not None:
+        images = np.stack([consistency.apply(image, pair) for image in images])
+    stacked: Image = images.reshape(-1, *pair.shape)
+    return stacked
 
 
 def make_base(name: str) -> Method:
@@ -127,7 +168,7 @@ def fitted_base(
     base: Method,
     profile: PairProfile,
     statistics: SceneStatistics | None,
-    card: WeightCard,
+    weights: Weights,
     pan_sigma: float,
 ) -> FittedBase:
     """Fit the closed form that a network starts from.
@@ -136,14 +177,15 @@ def fitted_base(
         base: The closed form.
         profile: The pair.
         statistics: What `base_measurement` asked for.
-        card: The weights; of a network trained with the consistency step, the base passes it too.
+        weights: Say how many of the base's estimates the network is handed; of a network trained
+            with the consistency step, the base passes it too.
         pan_sigma: Blur of the PAN, fine pixels.
 
     Raises:
         ConfigError: The base needs the whole scene at once.
         FusionError: The pair does not suit the base, or the step: its sensor model is not known.
     """
-    fitted, ratio = base.fit(profile, statistics), profile.ratio
+    fitted, ratio, card = base.fit(profile, statistics), profile.ratio, weights.card
     if not isinstance(fitted.reach, Local):
         raise ConfigError(
             f"The weights {card.name} start from {base.id}, which needs the whole scene at once: "
@@ -158,7 +200,7 @@ def fitted_base(
         apron += step.apron(ratio, profile.phase)
     rows, cols = (max(side // ratio, 1) * ratio for side in _BASE_BLOCK)
     reach = Local(-(-apron // ratio) * ratio, (rows, cols))
-    return FittedBase(fitted, base.precision, step, pan_sigma, reach)
+    return FittedBase(fitted, base.precision, step, pan_sigma, weights.model.members, reach)
 
 
 def soften(pair: ImagePair, sigma: float) -> ImagePair:

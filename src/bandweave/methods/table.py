@@ -279,6 +279,18 @@ METHODS: dict[str, MethodEntry] = {
         create=_late("local_regression", "LocalRegression"),
         needs_instruments=True,
     ),
+    "regression_ensemble": MethodEntry(
+        id="regression_ensemble",
+        name="regression ensemble",
+        family="local regression",
+        citation="after He, Sun and Tang 2013, IEEE TPAMI 35(6), 1397-1409; powers of guides ours",
+        reach="local",
+        statistics="largest value of the sharp image where the full scale is not known",
+        parity="definition",
+        ratios="any whole ratio; point spread or MTF gains needed; any number of sharp bands",
+        create=_late("local_regression", "RegressionEnsemble"),
+        needs_instruments=True,
+    ),
     "tv": MethodEntry(
         id="tv",
         name="TV",

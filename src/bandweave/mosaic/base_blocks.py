@@ -40,7 +40,7 @@ class BaseBlocks:
         self._lock = threading.Lock()
 
     def read(self, window: Window) -> Image:
-        """Return the result `(C, height, width)` on a window inside the scene."""
+        """Return the result `(M C, height, width)` on a window inside the scene."""
         rows = self._plan.tile_rows(window)
         with self._lock:
             self._first_rows.append(rows.start)
@@ -54,13 +54,16 @@ class BaseBlocks:
                 self._first_rows.remove(rows.start)
 
     def _joined(self, window: Window, rows: range) -> Image:
-        image = np.empty((self._source.profile.bands, *window.shape), np.float32)
+        image: Image | None = None
         for row in rows:
             for col in self._plan.tile_cols(window):
                 run = self._plan[row, col].run
                 common = run.intersection(window)
                 part = self._block(row, col)[(slice(None), *common.relative_to(run).slices)]
+                if image is None:  # as many bands as the base makes
+                    image = np.empty((len(part), *window.shape), np.float32)
                 image[(slice(None), *common.relative_to(window).slices)] = part
+        assert image is not None
         return image
 
     def _block(self, row: int, col: int) -> Image:

@@ -230,7 +230,8 @@ class _Trainer:
         entry = find_network(card.architecture)
         self._network: FusionNetwork = entry.build(card.config, source=card.name)
         self._network.load_state_dict(start.model.state_dict())
-        starter = Starter(self._network.base, card.consistency_noise if card.consistent else None)
+        noise = card.consistency_noise if card.consistent else None
+        starter = Starter(self._network.base, noise, self._network.members)
         self._tile = card.tile
         self._scenes = [starter.scene(made, "reduced") for made in ground.training]
         self._full = [_without_reference(starter, pair) for pair in ground.full]

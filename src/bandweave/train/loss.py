@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.network import FusionNetwork, base_of
 from bandweave.train.config import LossName, TrainConfig
 from bandweave.train.layer import ConsistencyLayer
 
@@ -27,13 +27,19 @@ class TensorBatch:
     spectral: Tensor
     """`(B, C, h, w)`."""
     start: Tensor | None
-    """`(B, C, H, W)`, or None."""
+    """`(B, M C, H, W)`, or None."""
     gt: Tensor
     """`(B, C, H, W)`."""
     operator: Tensor
     """`(B,)`: index of the sensor model."""
     epoch: int | None = None
     """Number of the epoch, from 1, where the run counts them."""
+
+    @property
+    def base(self) -> Tensor:
+        """Return what the network starts from `(B, C, H, W)`, the mean where it is an ensemble."""
+        assert self.start is not None
+        return base_of(self.start, self.gt.shape[1])
 
     def part(self, first: int, stop: int) -> TensorBatch:
         """Return some of the tiles."""
@@ -86,8 +92,7 @@ class Objective(nn.Module):
         if not self.layers:
             return fused.float()
         layer = self.layers[str(fused.shape[-1])]
-        assert batch.start is not None
-        consistent: Tensor = layer(fused.float(), batch.start, batch.operator)
+        consistent: Tensor = layer(fused.float(), batch.base, batch.operator)
         return consistent
 
     def error(self, batch: TensorBatch) -> Tensor:
@@ -109,9 +114,8 @@ def _mse(objective: Objective, batch: TensorBatch) -> Tensor:
 
 def _relative_l1(objective: Objective, batch: TensorBatch) -> Tensor:
     """Mean over tiles of the L1 error over the base's: quiet tiles count as much as busy ones."""
-    assert batch.start is not None
     error = (objective.fused(batch) - batch.gt).abs().mean(dim=(1, 2, 3))
-    base = (batch.start - batch.gt).abs().mean(dim=(1, 2, 3))
+    base = (batch.base - batch.gt).abs().mean(dim=(1, 2, 3))
     return (error / (base + RELATIVE_FLOOR)).mean()
 
 

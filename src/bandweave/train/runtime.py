@@ -55,7 +55,8 @@ class Runtime:
         """
         torch.manual_seed(config.seed)
         network = built(config)
-        starter = Starter(network.base, config.consistency_noise if config.consistent else None)
+        noise = config.consistency_noise if config.consistent else None
+        starter = Starter(network.base, noise, network.members)
         material = Material.of(config, starter)
         batches = Batches(config, material, accelerator.process_index, accelerator.num_processes)
         objective = Objective(network, config, _layers(config, starter))

@@ -21,7 +21,7 @@ class Sample:
     spectral: UnitImage
     """`(C, h, w)`."""
     start: UnitImage | None
-    """`(C, H, W)`: what the network's base makes of the pair."""
+    """`(M C, H, W)`: what the network's base makes of the pair."""
     gt: UnitImage
     """`(C, H, W)`."""
     operator: int = 0

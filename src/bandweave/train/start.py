@@ -8,6 +8,7 @@ from bandweave.degrade.wald import ReducedPair
 from bandweave.errors import ScaleError
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.convention import require_blur
+from bandweave.methods.preparation import estimates
 from bandweave.methods.table import METHODS
 from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
@@ -20,16 +21,18 @@ from bandweave.train.scene import TrainingScene
 class Starter:
     """Makes training scenes, and keeps the list of sensor models they were simulated with."""
 
-    def __init__(self, base: str | None, consistency_noise: float | None) -> None:
+    def __init__(self, base: str | None, consistency_noise: float | None, members: int = 1) -> None:
         """Settle what every scene starts from.
 
         Args:
             base: Key in METHODS, or None where the network starts from nothing.
             consistency_noise: λ of the consistency layer, which the base has to pass as well; None
                 for no layer.
+            members: Estimates of the base that the network is handed one by one.
         """
         self._base = base
         self._noise = consistency_noise
+        self._members = members
         self.operators: list[TileOperator] = []
 
     def scene(self, reduced: ReducedPair, name: str) -> TrainingScene:
@@ -60,17 +63,18 @@ class Starter:
         )
 
     def start(self, pair: ImagePair) -> Image:
-        """Return what the network starts from `(C, H, W)`, physical values, consistent if asked."""
+        """Return what the network starts from `(M C, H, W)`, physical, consistent if asked."""
         assert self._base is not None
         entry = METHODS[self._base]
         assert entry.create is not None
         method = entry.create()
-        start = fit_method(method, ArraySource(pair), RunLimits(workers=1)).fuse(pair)
-        if self._noise is None:
-            return start
-        blur = require_blur(pair.profile, "the consistency layer")
-        response = None if pair.sensor is None else pair.sensor.response
-        return Consistency(blur, self._noise, response).apply(start, pair)
+        fitted = fit_method(method, ArraySource(pair), RunLimits(workers=1))
+        step = None
+        if self._noise is not None:
+            blur = require_blur(pair.profile, "the consistency layer")
+            response = None if pair.sensor is None else pair.sensor.response
+            step = Consistency(blur, self._noise, response)
+        return estimates(fitted, pair, self._members, step)
 
     def operator(self, pair: ImagePair) -> int:
         """Return the number of the pair's sensor model in the list, adding it if it is new."""

@@ -13,7 +13,13 @@ from bandweave.degrade.psf import gaussian_spread, uniform_spread
 from bandweave.errors import BandCountError, GridMismatchError, SensorModelError
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.local_affine import Box, Gaussian, fit_locally
-from bandweave.methods.local_regression import LocalRegression, Variant, hyperspectral_base
+from bandweave.methods.local_regression import (
+    Guides,
+    LocalRegression,
+    RegressionEnsemble,
+    Variant,
+    hyperspectral_base,
+)
 from bandweave.pair import ImagePair
 from bandweave.sensors import Band, Sensor
 from bandweave.window import Window
@@ -153,3 +159,28 @@ def test_sizes_and_bands_that_do_not_fit_are_refused() -> None:
         hyperspectral_base(np.zeros((3, 30, 32)), np.zeros((31, 8, 8)), model)
     with pytest.raises(BandCountError, match="31"):
         hyperspectral_base(np.zeros((3, 64, 64)), np.zeros((30, 16, 16)), model)
+
+
+@pytest.mark.parametrize(("guides", "power"), [(Guides.SQUARES, 2.0), (Guides.ROOTS, 0.5)], ids=str)
+def test_relations_that_bend_come_back_exactly(guides, power) -> None:
+    pair = make_pair()
+    mix = np.array([[0.7, 0.1], [0.2, -0.4], [1.5, 0.0], [0.0, 0.9]])
+    bent = np.concatenate([pair.spatial, (pair.spatial / 0.9) ** power])
+    truth = np.tensordot(np.concatenate([mix, 0.3 * mix[::-1]], axis=1), bent, axes=1) + 0.1
+    coarse = Instrument(SENSOR.psf, 4, PHASE).observe(truth)
+    pair = pair.replace(spectral=coarse, full_scale=0.9)
+    variant = Variant(Box(5), adds_residual=False, guides=guides)
+    straight = Variant(Box(5), adds_residual=False)
+    # ε keeps a relation between guides that are nearly dependent from being found to the last digit.
+    np.testing.assert_allclose(fuse(pair, variants=(variant,)), truth, atol=2e-3)
+    missed = [np.abs(fuse(pair, variants=(v,)) - truth).mean() for v in (variant, straight)]
+    assert missed[0] < 0.2 * missed[1]
+
+
+def test_the_ensemble_is_the_mean_of_its_members() -> None:
+    pair = make_pair()
+    fitted = RegressionEnsemble().fit(pair.profile, None)
+    members = fitted.members(pair)
+    assert members.shape == (6, *pair.spectral.shape[:1], *pair.shape)
+    np.testing.assert_allclose(members.mean(axis=0), fitted.fuse(pair), rtol=0, atol=1e-12)
+    assert len({round(float(member.std()), 12) for member in members}) == 6

@@ -36,8 +36,8 @@ class FusionNetwork(nn.Module):
 
     * `spatial`: `(B, c, H, W)`, unit range;
     * `spectral`: `(B, C, H/ratio, W/ratio)`, unit range;
-    * `start`: `(B, C, H, W)`, unit range: the result of the method `base` on the same pairs, or
-      None where `base` is None;
+    * `start`: `(B, M C, H, W)`, unit range: the result of the method `base` on the same pairs, or
+      None where `base` is None; where M = `members` is not 1, the estimates whose mean it is;
     * result: `(B, C, H, W)`, unit range, clamped only where the paper does.
     """
 
@@ -46,6 +46,8 @@ class FusionNetwork(nn.Module):
     base: str | None = None
     """Key in METHODS of the closed form whose result is handed in as `start`; `exp` is the 23-tap
     interpolation that the field calls `ms_up` or `lms`."""
+    members: int = 1
+    """Estimates of the method `base` that the network is handed one by one; 1 for its result."""
     receptive_radius: int | None = None
     """Fine pixels per side that a result depends on (input to output, `start` included); None where
     it depends on the whole tile, through attention or pooling."""
@@ -93,11 +95,22 @@ class FusionNetwork(nn.Module):
                 if self.base is None
                 else f"This network starts from the result of {self.base!r}, which is missing."
             )
-        if start is not None and start.shape[1:] != (config.bands, height, width):
+        bands = config.bands * self.members
+        if start is not None and start.shape[1:] != (bands, height, width):
             raise ShapeError(
-                f"The image to start from must be {config.bands} x {height} x {width}, "
+                f"The image to start from must be {bands} x {height} x {width}, "
                 f"got {tuple(start.shape[1:])}."
             )
+
+
+def base_of(start: Tensor, bands: int) -> Tensor:
+    """Return the image that a network starts from, `(B, C, H, W)`: the mean of its members."""
+    return start if start.shape[1] == bands else split_members(start, bands).mean(1)
+
+
+def split_members(start: Tensor, bands: int) -> Tensor:
+    """Return `(B, M, C, H, W)` from `(B, M C, H, W)`."""
+    return start.reshape(start.shape[0], -1, bands, *start.shape[2:])
 
 
 class RefiningNetwork(FusionNetwork):

@@ -111,6 +111,16 @@ NETWORKS: dict[str, NetworkEntry] = {
         module="u2net",
         network="U2Net",
     ),
+    "u2net_ensemble": NetworkEntry(
+        name="U2Net on an ensemble",
+        task="hyperspectral super-resolution",
+        citation="blocks of Peng, Guo, Wu and Deng 2023, ACM MM; what they work on is ours",
+        parity="none published",
+        ratios="any whole ratio that its base takes",
+        has_fixed_tile=True,
+        module="u2net_ensemble",
+        network="EnsembleU2Net",
+    ),
     "pnn": NetworkEntry(
         name="PNN",
         task="pansharpening",

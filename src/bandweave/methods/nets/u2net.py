@@ -24,7 +24,33 @@ from bandweave.methods.nets.u2net_config import (
 STRIDE = 4
 
 
-class U2Net(FusionNetwork):
+class DoubleUNet(FusionNetwork):
+    """The five stages of two U-shaped streams; subclasses bring what comes before and behind."""
+
+    def _make_streams(self, config: U2NetConfig) -> None:
+        width = config.width
+        if config.variant is not Variant.SINGLE_BRANCH:
+            self.resblocks = nn.ModuleList(ResBlock(d) for d in config.stage_widths[:4])
+        self.s2blocks = nn.ModuleList(S2Block(d, config) for d in config.stage_widths)
+        # One set of weights each, used by both streams.
+        self.down1, self.down2 = Down(width), Down(2 * width)
+        self.up1, self.up2 = Up(2 * width), Up(width)
+
+    def _double_branch(self, x: Tensor, y: Tensor) -> Tensor:
+        """Run the five stages; each S2Block takes y before that stage's ResBlock."""
+        x_1, y_1 = self.s2blocks[0](x, y), self.resblocks[0](y)
+        x, y = self.down1(x_1), self.down1(y_1)
+        x_2, y_2 = self.s2blocks[1](x, y), self.resblocks[1](y)
+        x, y = self.down2(x_2), self.down2(y_2)
+        x, y = self.s2blocks[2](x, y), self.resblocks[2](y)
+        x, y = self.up1(x, x_2), self.up1(y, y_2)
+        x, y = self.s2blocks[3](x, y), self.resblocks[3](y)
+        x, y = self.up2(x, x_1), self.up2(y, y_1)
+        last: Tensor = self.s2blocks[4](x, y)
+        return last
+
+
+class U2Net(DoubleUNet):
     """Predict the residual to a learned up-sampling of the spectral image, or to a closed form.
 
     Attention spans the whole input, so a pixel's result belongs to the tile it was computed in:
@@ -50,11 +76,7 @@ class U2Net(FusionNetwork):
         else:
             self.spectral_input = _conv(bands, width)
             self.spatial_input = _conv(config.spatial_bands, width)
-            self.resblocks = nn.ModuleList(ResBlock(d) for d in config.stage_widths[:4])
-        self.s2blocks = nn.ModuleList(S2Block(d, config) for d in config.stage_widths)
-        # One set of weights each, used by both streams.
-        self.down1, self.down2 = Down(width), Down(2 * width)
-        self.up1, self.up2 = Up(2 * width), Up(width)
+        self._make_streams(config)
         self.head = nn.Sequential(
             _conv(width, width), nn.LeakyReLU(0.01, inplace=True), _conv(width, bands)
         )
@@ -93,19 +115,6 @@ class U2Net(FusionNetwork):
             )
         fused: Tensor = self.config.residual_scale * self.head(x) + u
         return fused
-
-    def _double_branch(self, x: Tensor, y: Tensor) -> Tensor:
-        """Run the five stages; each S2Block takes y before that stage's ResBlock."""
-        x_1, y_1 = self.s2blocks[0](x, y), self.resblocks[0](y)
-        x, y = self.down1(x_1), self.down1(y_1)
-        x_2, y_2 = self.s2blocks[1](x, y), self.resblocks[1](y)
-        x, y = self.down2(x_2), self.down2(y_2)
-        x, y = self.s2blocks[2](x, y), self.resblocks[2](y)
-        x, y = self.up1(x, x_2), self.up1(y, y_2)
-        x, y = self.s2blocks[3](x, y), self.resblocks[3](y)
-        x, y = self.up2(x, x_1), self.up2(y, y_1)
-        last: Tensor = self.s2blocks[4](x, y)
-        return last
 
     def _single_branch(self, x: Tensor) -> Tensor:
         """Run the five stages of ablation V1, where each S2Block correlates x with itself."""
