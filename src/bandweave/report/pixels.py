@@ -12,7 +12,8 @@ from bandweave.window import Window
 _STRONG = 0.9  # quantile of the detail above which all counts alike
 _APART = 0.15  # of the image's side: distance of picked pixels at least
 _AREA = 5  # pixels per side over which a picked pixel's surroundings are alike
-_DARK = 0.4  # share of the pixels that are too dark for a clear spectrum
+_DARK = 0.05  # of the image's bright end: below it a spectrum is mostly noise
+_BRIGHT = 0.99  # quantile of the pixels' means that is the bright end
 _BUSY = 0.6  # share of the others whose surroundings vary too much
 _GRID = 64  # candidates per side at most: as good as all, and quick
 
@@ -58,7 +59,7 @@ def typical_pixels(image: Image, count: int = 3) -> list[tuple[int, int]]:
     level = np.array([image[:, row, col].mean() for row, col in places])
     spread = _unevenness(image)
     variation = np.array([spread[place] for place in places])
-    is_bright = level >= np.nanquantile(level, _DARK)
+    is_bright = level >= _DARK * np.nanquantile(level, _BRIGHT)
     is_fit = is_bright & (variation <= np.quantile(variation[is_bright], _BUSY))
     fit = [place for place, fits in zip(places, is_fit, strict=True) if fits]
     spectra = np.stack([image[:, row, col] for row, col in fit]).astype(np.float64)
