@@ -106,14 +106,12 @@ def _rows(f: Image, g: Image, valid: Mask | None) -> PixelTally:
 def _compiled_rows(f: Image, g: Image, valid: Mask | None) -> PixelTally:
     from bandweave.metrics.compiled.pixels import pixel_sums  # noqa: PLC0415  # an extra
 
-    (first, second, squared), adjacent, opposite = pixel_sums(f, g, valid)
+    (first, second, squared), adjacent, opposite, angles = pixel_sums(f, g, valid)
     for image, total, role in ((f, first, "estimate"), (g, second, "reference")):
         if not np.isfinite(total).all():
             require_finite(image if valid is None else np.where(valid, image, 0.0), role)
-    has_angle = (opposite > 0) | (adjacent != 0)
     angle = np.arctan2(opposite, adjacent, out=adjacent).sum()  # 0 where there is none
     count = adjacent.size if valid is None else int(np.count_nonzero(valid))
-    angles = int(np.count_nonzero(has_angle))
     return PixelTally(count, squared, first, second, float(angle), angles)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandweave.errors import ShapeError
+from bandweave.metrics import compilation
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.inputs import Array, matched
 from bandweave.metrics.rounding import RoundedBlocks, Rounding, blocks_of, mirrored_index
@@ -122,11 +123,18 @@ def _block_values(f: RoundedBlocks, g: RoundedBlocks) -> Array:
     """
     bands, pixels = g.values.shape[1:]
     planes = _planes(bands)
-    scale = pixels * (pixels - 1)
     products = (g.values @ f.values.transpose(0, 2, 1)).astype(np.float64, copy=False)
-    covariance = (pixels * products - g.total[:, :, None] * f.total[:, None, :]) / scale
-    var_f, var_g = ((pixels * x.squared - x.total**2) / scale for x in (f, g))
-    sum_f, sum_g = (x.total + pixels * x.base for x in (f, g))
+    if compilation.is_compiled():
+        from bandweave.metrics.compiled.blocks import block_qualities  # noqa: PLC0415  # an extra
+
+        sign = _multiplication(planes)[1]
+        return block_qualities(products, f.moments, g.moments, pixels, sign, _EPSILON)
+    scale = pixels * (pixels - 1)
+    (base_f, total_f, squared_f), (base_g, total_g, squared_g) = f.moments, g.moments
+    covariance = (pixels * products - total_g[:, :, None] * total_f[:, None, :]) / scale
+    var_f = (pixels * squared_f - total_f**2) / scale
+    var_g = (pixels * squared_g - total_g**2) / scale
+    sum_f, sum_g = total_f + pixels * base_f, total_g + pixels * base_g
 
     varies = var_g > 0  # blocks beyond 38 pixels may be off by rounding, below zero too
     std = np.sqrt(np.where(varies, var_g, _EPSILON**2))

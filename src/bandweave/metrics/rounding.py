@@ -24,13 +24,9 @@ class RoundedBlocks:
     """Blocks counted from whole numbers, so that their sums and products are exact or nearly so."""
 
     values: Image
-    """`(N, C, pixels)`, counted from `base`."""
-    base: Array
-    """`(N, C)`."""
-    total: Array
-    """`(N, C)`, Σ x of the values."""
-    squared: Array
-    """`(N, C)`, Σ x² of the values."""
+    """`(N, C, pixels)`, counted from a whole number for each block and band."""
+    moments: Array
+    """`(3, N, C)`: these numbers, and Σ x and Σ x² of the values."""
 
 
 class Rounding:
@@ -62,7 +58,7 @@ class Rounding:
             from bandweave.metrics.compiled.blocks import rounded_blocks  # noqa: PLC0415  # an extra
 
             moments = rounded_blocks(image, rows, self._cols, self._block, self._step, out)
-            return RoundedBlocks(out, moments[0], moments[1], moments[2])
+            return RoundedBlocks(out, moments)
         part = _mirrored(image, rows, self._cols, out=self._strip)
         shape = (down, self._across, len(image), self._block, self._block)
         _to_sixteen_bits(blocks_of(part, self._block, self._step), out=out.reshape(shape))
@@ -109,4 +105,4 @@ def _centred(values: Image) -> RoundedBlocks:
     base = np.rint(np.einsum("ncp->nc", values) / values.shape[2])
     values -= base[:, :, None]
     total, squared = np.einsum("ncp->nc", values), np.vecdot(values, values)
-    return RoundedBlocks(values, *(x.astype(np.float64) for x in (base, total, squared)))
+    return RoundedBlocks(values, np.stack((base, total, squared), dtype=np.float64))

@@ -186,6 +186,21 @@ def test_without_numba_numpy_computes(tmp_path):
     assert run.stdout.split() == ["False", "1.0"]
 
 
+@pytest.mark.slow
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path):
+    script = (
+        "from numba.core.caching import CacheImpl; CacheImpl._locator_classes = []\n"
+        "import numpy as np\n"
+        "from bandweave.metrics.cc import cc\n"
+        "image = np.random.default_rng(1).uniform(1, 2047, (2, 80, 80))\n"
+        "print(cc(image, image))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert float(run.stdout) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("module", ["bandweave.metrics", "bandweave.cli.evaluate"])
 def test_numba_is_loaded_late(module):
     script = f"import sys, {module}; print('numba' in sys.modules)"

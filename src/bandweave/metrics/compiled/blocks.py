@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from bandweave.metrics.compiled.jit import (
     IMAGE,
     INDEX,
+    REAL,
+    TABLE,
     TABLES,
     WHOLE,
     FlatImage,
@@ -74,6 +76,42 @@ def _blocks(image: FlatImage, width: int, rows: Index, cols: Index, block: int, 
                 moments[1, n, band], moments[2, n, band] = _moments(out[n, band])
 
 
+@as_written
+def _variance(moments: Array, n: int, band: int, pixels: int) -> float:
+    total, squared = moments[1, n, band], moments[2, n, band]
+    return float((pixels * squared - total * total) / (pixels * (pixels - 1)))
+
+
+@entry(TABLES, TABLES, TABLES, WHOLE, TABLE, REAL, TABLE)
+def _qualities(products: Array, f: Array, g: Array, pixels: int, sign: Array, epsilon: float,
+               values: Array) -> None:  # fmt: skip
+    blocks, bands, _ = products.shape
+    planes = len(sign)
+    parts, std, std_f = np.empty(planes), np.empty(bands), np.empty(bands)
+    for n in range(blocks):
+        norm, spread = float(planes - bands), 0.0
+        for b in range(bands):
+            var_f, var_g = _variance(f, n, b, pixels), _variance(g, n, b, pixels)
+            sum_f, sum_g = f[1, n, b] + pixels * f[0, n, b], g[1, n, b] + pixels * g[0, n, b]
+            std[b] = np.sqrt(var_g) if var_g > 0.0 else epsilon
+            std_f[b] = 1.0 if sum_g == 0.0 else std[b]
+            norm += ((sum_f - sum_g) / pixels / std_f[b] + 1.0) ** 2
+            spread += (1.0 if var_g > 0.0 else 0.0) + max(var_f, 0.0) / (std_f[b] * std_f[b])
+        for k in range(planes):
+            parts[k] = 0.0
+        for i in range(bands):
+            for j in range(bands):
+                covariance = pixels * products[n, i, j] - g[1, n, i] * f[1, n, j]
+                covariance /= pixels * (pixels - 1) * (std[i] * std_f[j])
+                parts[i ^ j] += covariance * sign[i, j]
+        quality = 0.0
+        for k in range(planes):
+            quality += parts[k] * parts[k]
+        luminance = 2.0 * np.sqrt(planes * norm) / (planes + norm)
+        mixed = 2.0 * luminance * np.sqrt(quality) / spread if spread > 0.0 else luminance
+        values[0, n] = mixed
+
+
 def rounded_blocks(
     image: Image, rows: Index, cols: Index, block: int, step: int, out: Array
 ) -> Array:
@@ -93,3 +131,22 @@ def rounded_blocks(
     moments = np.empty((3, *out.shape[:2]))
     _blocks(FlatImage.of(image), image.shape[2], rows, cols, block, step, out, moments)
     return moments
+
+
+def block_qualities(
+    products: Array, f: Array, g: Array, pixels: int, sign: Array, epsilon: float
+) -> Array:
+    """Return the values of N blocks; the formula is that of `q2n._block_values`.
+
+    Args:
+        products: `(N, C, C)`, Σ g_i f_j of what `rounded_blocks` wrote.
+        f: The estimate's moments, as `rounded_blocks` returns them.
+        g: The reference's.
+        pixels: Pixels of a block.
+        sign: `(planes, planes)`, the sign of e_i · e_j*, which is part i XOR j.
+        epsilon: What stands for the standard deviation of a flat block.
+    """
+    values = np.empty((1, len(products)))
+    _qualities(products, f, g, pixels, sign, epsilon, values)
+    found: Array = values[0]
+    return found

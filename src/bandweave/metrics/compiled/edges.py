@@ -68,9 +68,12 @@ def _take_row(image: FlatImage, band: int, row: int, height: int, left: int, wid
     """Write a row between its margins; rows outside the image are zero."""
     if 0 <= row < height:
         start = band * image.band + row * image.row
-        out[left : left + width] = image.line[start : start + width]
+        line, inner = image.line[start : start + width], out[left : left + width]
+        for c in range(width):
+            inner[c] = line[c]
     else:
-        out[:] = 0.0
+        for c in range(len(out)):
+            out[c] = 0.0
 
 
 @entry(IMAGE, IMAGE, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, MASK, FLAG, TABLE)

@@ -45,6 +45,7 @@ REAL = types.float64
 FLAG = types.boolean
 VALUES = types.Array(types.float64, 1, "C", readonly=True)
 INDEX = types.Array(types.intp, 1, "C", readonly=True)
+COUNTS = types.Array(types.intp, 1, "C")
 MASK = types.Array(types.boolean, 2, "C", readonly=True)
 TABLE = types.Array(types.float64, 2, "C")
 TABLES = types.Array(types.float64, 3, "C")
@@ -79,7 +80,11 @@ def entry(*arguments: Any) -> Callable[[_Function], _Function]:
     """
 
     def decorate(function: _Function) -> _Function:
-        return _compiled(function, types.void(*arguments), cache=True)
+        signature = types.void(*arguments)
+        try:
+            return _compiled(function, signature, cache=True)
+        except RuntimeError:  # nowhere to keep it: every process compiles it
+            return _compiled(function, signature)
 
     return decorate
 

@@ -97,6 +97,26 @@ def _begin(f: Array, g: Array, typical: float, begin: Array) -> None:
 
 
 @as_written
+def _clear(line: Array) -> None:
+    for i in range(len(line)):
+        line[i] = 0.0
+
+
+@as_written
+def _copy(line: Array, out: Array) -> None:
+    for i in range(len(out)):
+        out[i] = line[i]
+
+
+@as_written
+def _sum(values: Array) -> float:
+    total = 0.0
+    for i in range(len(values)):
+        total += values[i]
+    return total
+
+
+@as_written
 def _add(a: Array, b: Array, out: Array) -> None:
     for i in range(len(out)):
         out[i] = a[i] + b[i]
@@ -231,13 +251,13 @@ def _boxes(f: FlatImage, g: FlatImage, height: int, width: int, size: int, compl
             cols = min(strip, width - size + 1 - left)
             reach = cols + size - 1
             quality, total = qualities[:cols], totals[:cols]
-            total[:] = 0.0
+            _clear(total)
             for first in range(0, height - size + 1, size):
                 for k in range(size - 1, -1, -1):
                     x = _part(f, band, first + k, left, reach)
                     y = _part(g, band, first + k, left, reach)
                     _end(x, y, middle, ends[k + 1], ends[k])
-                begin[:] = 0.0
+                _clear(begin)
                 for k in range(min(size, height - size + 1 - first)):
                     if k:
                         x = _part(f, band, first + size + k - 1, left, reach)
@@ -250,7 +270,7 @@ def _boxes(f: FlatImage, g: FlatImage, height: int, width: int, size: int, compl
                     if is_masked:
                         _keep(quality, complete[first + k, left : left + cols])
                     _add_to(total, quality)
-            found[0, band] += total.sum()
+            found[0, band] += _sum(total)
 
 
 @entry(IMAGE, IMAGE, WHOLE, WHOLE, VALUES, REAL, REAL, MASK, FLAG, TABLE)
@@ -266,7 +286,7 @@ def _gaussians(f: FlatImage, g: FlatImage, height: int, width: int, taps: Array,
         for left in range(0, width - 10, strip):
             cols = min(strip, width - 10 - left)
             quality, total = qualities[:cols], totals[:cols]
-            total[:] = 0.0
+            _clear(total)
             held = 0
             for first in range(0, height - 10, _DEPTH):
                 wanted = min(_DEPTH, height - 10 - first)
@@ -283,8 +303,9 @@ def _gaussians(f: FlatImage, g: FlatImage, height: int, width: int, taps: Array,
                             _keep(quality, complete[first + k + n, left : left + cols])
                         _add_to(total, quality)
                 held = 10
-                rows[:held] = rows[_DEPTH : _DEPTH + held]
-            found[0, band] += total.sum()
+                for k in range(held):
+                    _copy(rows[_DEPTH + k], rows[k])
+            found[0, band] += _sum(total)
 
 
 def box_similarity(f: Image, g: Image, size: int, complete: Mask | None) -> tuple[Array, Array]:
