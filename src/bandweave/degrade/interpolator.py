@@ -44,9 +44,11 @@ def _table() -> NDArray[np.float64]:
     taps = np.concatenate([_HALF_FILTER[:0:-1], _HALF_FILTER])
     values = np.ones(1)
     for _ in range(_LEVELS):
-        spread = np.zeros(2 * len(values) - 1)
-        spread[::2] = values
-        values = np.convolve(spread, taps)
+        # Zeros put between the values and the filter over it, without computing with the zeros.
+        finer = np.empty(2 * len(values) + len(taps) - 2)
+        finer[::2] = np.convolve(values, taps[::2])
+        finer[1::2] = np.convolve(values, taps[1::2])
+        values = finer
     values.setflags(write=False)
     return values
 

@@ -23,6 +23,9 @@ class Local:
     block: tuple[int, int] | None = None
     """Rows and columns of the blocks a scene is cut into, multiples of the ratio: for methods that
     need much memory per pixel, or blocks on a grid of their own. None leaves it to the mosaic."""
+    is_rowwise: bool = False
+    """Whether some rows of a block at a time cost no more than the block at once. They are then
+    fused and stored a few at a time, which stay in the processor's cache (`FittedBlocks` only)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,4 +64,6 @@ class Interpolation:
         if self.toolbox:
             # The result and one pass of the interpolation, in float64.
             return FittedInterpolation(WholeScene(8 * 2 * profile.bands), TOOLBOX)
-        return FittedInterpolation(Local(interpolation_apron(profile.ratio)), SCENE)
+        return FittedInterpolation(
+            Local(interpolation_apron(profile.ratio), is_rowwise=True), SCENE
+        )

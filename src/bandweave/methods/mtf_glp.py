@@ -198,7 +198,7 @@ class MtfGlpHpm(_MtfGlp):
         smooth = self.convention.smooth_pan(pair, core)
         bands = self.convention.upsample(pair, core)
         fine = np.concatenate([bands, core.cut(pair.spatial), smooth])
-        return Features(fine, coarse=pair.spectral[:0])
+        return Features(fine, coarse=core.coarse(pair.ratio).cut(pair.spectral)[:0])
 
     def settle(self, profile: PairProfile, statistics: SceneStatistics) -> Fitted:
         """Match the PAN to each band by mean and deviation.
@@ -252,4 +252,4 @@ def _bands_and_low_pan(
 ) -> Features:
     low = convention.low_pan(pair, filters.distinct, core)
     fine = np.concatenate([convention.upsample(pair, core), core.cut(pair.spatial), low])
-    return Features(fine, coarse=pair.spectral[:0])
+    return Features(fine, coarse=core.coarse(pair.ratio).cut(pair.spectral)[:0])

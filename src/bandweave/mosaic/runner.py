@@ -42,6 +42,10 @@ Advance = Callable[[int], None]
 Stored = Callable[[Image], Image]
 """Brings fused pixels to the type of the file."""
 
+_STRIP_ROWS = 256
+"""Rows of a block that are fused together where that costs nothing: with 1,024 columns and four
+bands in single precision they fill 4 MiB (benchmarks/bench_classical.py)."""
+
 _Batch = list[tuple[Tile, NetworkTile | None, Mask | None]]
 
 
@@ -223,17 +227,22 @@ def _fused_tiles(
         case Local() | WholeScene():
 
             def work(tile: Tile) -> FusedTile:
-                block = _fuse_block(fitted, source, tile, precision)
-                if stored is None or block.hrms is None:
-                    return block
-                return FusedTile(tile, stored(block.hrms), block.valid)
+                return _fuse_block(fitted, source, tile, precision, stored or _as_it_is)
 
             for _, fused in in_order(work, tiles, limits.workers):
                 yield fused
 
 
+def _as_it_is(image: Image) -> Image:
+    return image
+
+
 def _fuse_block(
-    fitted: Fitted, source: PairSource, tile: Tile, precision: type[np.float32 | np.float64]
+    fitted: Fitted,
+    source: PairSource,
+    tile: Tile,
+    precision: type[np.float32 | np.float64],
+    stored: Stored,
 ) -> FusedTile:
     """Fuse a block with its apron and cut the apron off."""
     pair = source.read(tile.read, precision)
@@ -241,9 +250,23 @@ def _fuse_block(
     valid = None if pair.valid is None else pair.valid[core.slices]
     if valid is not None and not valid.any():
         return FusedTile(tile, None, None)
-    if isinstance(fitted, FittedBlocks):
-        return FusedTile(tile, fitted.fuse_core(pair, core), valid)
-    return FusedTile(tile, fitted.fuse(pair)[(slice(None), *core.slices)], valid)
+    if not isinstance(fitted, FittedBlocks):
+        return FusedTile(tile, stored(core.cut(fitted.fuse(pair))), valid)
+    if not (isinstance(fitted.reach, Local) and fitted.reach.is_rowwise):
+        return FusedTile(tile, stored(fitted.fuse_core(pair, core)), valid)
+    hrms: Image | None = None
+    for part in _strips(core, pair.ratio):
+        rows = stored(fitted.fuse_core(pair, part))
+        hrms = np.empty((len(rows), *core.shape), rows.dtype) if hrms is None else hrms
+        part.relative_to(core).cut(hrms)[:] = rows
+    return FusedTile(tile, hrms, valid)
+
+
+def _strips(core: Window, ratio: int) -> Iterator[Window]:
+    """Cut a block into strips of rows, whose edges are multiples of the ratio."""
+    step = max(_STRIP_ROWS // ratio, 1) * ratio
+    for row in range(core.row, core.row_stop, step):
+        yield Window(row, core.col, min(step, core.row_stop - row), core.width)
 
 
 def _preparation(

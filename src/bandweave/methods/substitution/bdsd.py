@@ -83,7 +83,9 @@ class BdsdPc(TwoPass):
         pan = self._coarse_pan(pair, profile)
         part = core.coarse(pair.ratio)
         pan, shrunk, blurred = (part.cut(image) for image in (pan, shrunk, blurred))
-        return Features(pair.spatial[:0], np.concatenate([pan, blurred, shrunk - blurred]))
+        return Features(
+            core.cut(pair.spatial)[:0], np.concatenate([pan, blurred, shrunk - blurred])
+        )
 
     def apron(self, profile: PairProfile) -> int:
         """Return the reach of interpolating, shrinking and filtering again, in fine pixels."""
@@ -104,7 +106,9 @@ class BdsdPc(TwoPass):
         weights = np.stack(
             [_constrained(moments, bands, 1 + bands + band) for band in range(bands)], axis=1
         )
-        return FittedBdsd(Local(interpolation_apron(profile.ratio)), self.convention, weights)
+        return FittedBdsd(
+            Local(interpolation_apron(profile.ratio), is_rowwise=True), self.convention, weights
+        )
 
     def _coarse_pan(self, pair: ImagePair, profile: PairProfile) -> Image:
         assert profile.sensor is not None

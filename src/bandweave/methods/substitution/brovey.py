@@ -80,7 +80,9 @@ class Brovey:
             raise BandCountError(
                 f"brovey needs one weight per band: {profile.bands} bands, {len(weights)} weights."
             )
-        return FittedBrovey(Local(interpolation_apron(profile.ratio)), tuple(weights))
+        return FittedBrovey(
+            Local(interpolation_apron(profile.ratio), is_rowwise=True), tuple(weights)
+        )
 
 
 def require_pan(profile: PairProfile, method: str) -> None:

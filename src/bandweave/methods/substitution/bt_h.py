@@ -99,11 +99,11 @@ class BtH(TwoPass):
             [self.convention.upsample(pair, core), self.convention.smooth_pan(pair, core)]
         )
         every = tuple(range(profile.bands))
+        spectral = core.coarse(pair.ratio).cut(pair.spectral)
         if not self.toolbox:
-            spectral = core.coarse(pair.ratio).cut(pair.spectral)
             return Features(fine, spectral, ranked_coarse=every)
         ranked = every if profile.bands == len(HAZE_SHARES) else ()
-        return Features(fine, pair.spectral[:0], ranked)
+        return Features(fine, spectral[:0], ranked)
 
     def apron(self, profile: PairProfile) -> int:
         """Return the reach of the interpolation and of the PAN's filter."""
@@ -124,7 +124,7 @@ class BtH(TwoPass):
         mean = float(weights @ (moments.mean[:bands] - haze))
         gain = float(np.sqrt(max(variance, 0.0) / covariance[bands, bands]))
         return FittedBtH(
-            reach=Local(self.apron(profile)),
+            reach=Local(self.apron(profile), is_rowwise=True),
             convention=self.convention,
             haze=haze,
             weights=weights,

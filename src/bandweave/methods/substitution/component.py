@@ -108,4 +108,4 @@ def substitute(
 
 def _bands_and_pan(pair: ImagePair, core: Window) -> Features:
     fine = np.concatenate([upsample(pair, core), core.cut(pair.spatial)])
-    return Features(fine, pair.spectral[:0])
+    return Features(fine, core.coarse(pair.ratio).cut(pair.spectral)[:0])

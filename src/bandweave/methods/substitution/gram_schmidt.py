@@ -64,7 +64,10 @@ class GramSchmidtAdaptive:
         bands = profile.bands
         weights, _ = solve_least_squares(statistics.coarse, bands, list(range(bands)))
         return substitute(
-            Local(interpolation_apron(profile.ratio)), statistics.fine, weights, method=self.id
+            Local(interpolation_apron(profile.ratio), is_rowwise=True),
+            statistics.fine,
+            weights,
+            method=self.id,
         )
 
 
@@ -96,7 +99,7 @@ class GramSchmidt:
         """
         require_pan(profile, self.id)
         assert statistics is not None
-        reach = Local(interpolation_apron(profile.ratio))
+        reach = Local(interpolation_apron(profile.ratio), is_rowwise=True)
         weights = np.full(profile.bands, 1 / profile.bands)
         return substitute(reach, statistics.fine, weights, method=self.id)
 

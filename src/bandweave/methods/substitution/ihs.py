@@ -46,6 +46,6 @@ class Ihs:
         require_pan(profile, self.id)
         assert statistics is not None
         bands = profile.bands
-        reach = Local(interpolation_apron(profile.ratio))
+        reach = Local(interpolation_apron(profile.ratio), is_rowwise=True)
         weights, gains = np.full(bands, 1 / bands), np.ones(bands)
         return substitute(reach, statistics.fine, weights, gains, method=self.id)

@@ -52,5 +52,5 @@ class PrincipalComponent:
         component: Vector = np.linalg.eigh(covariance[:bands, :bands])[1][:, -1]
         if component @ covariance[:bands, bands] < 0:
             component = -component
-        reach = Local(interpolation_apron(profile.ratio))
+        reach = Local(interpolation_apron(profile.ratio), is_rowwise=True)
         return substitute(reach, statistics.fine, component, component, method=self.id)
