@@ -372,3 +372,14 @@ def test_a_viewer_that_ended_is_told(browser, started, problems) -> None:
     assert "start `bandweave view` again" in page.inner_text("#notice")
     # The browser notes the failed request by itself.
     problems[:] = [one for one in problems if "Failed to load resource" not in one]
+
+
+def test_files_without_overviews_are_shown_pixel_for_pixel_first(browser, started, folder) -> None:
+    write_tif(folder / "long.tif", np.full((1, 40, 5000), DARK, np.uint16), PLACE)
+    page = opened(browser, started("long.tif"))
+    assert "long.tif has no overviews" in page.inner_text("#notes")
+    assert page.inner_text("#scale-text") == "50 m"
+    width = page.locator("#scale-bar").bounding_box()["width"]
+    assert width == pytest.approx(100 / 0.9996, abs=0.5)  # 50 m of 0.5 m pixels
+    assert page.is_hidden("#handle")
+    assert page.is_hidden("#swap")

@@ -60,6 +60,11 @@ class Layer(Protocol):
         """Return the last level that is read without reading the whole image."""
         ...
 
+    @property
+    def is_slow(self) -> bool:
+        """Tell whether coarse views need the whole of a large file."""
+        ...
+
     def read(self, bands: tuple[int, ...], level: int, window: Window) -> tuple[Pixels, Mask]:
         """Read a window of a level: values `(n, H, W)` and where they hold data `(H, W)`."""
         ...
@@ -257,6 +262,11 @@ class DifferenceLayer:
     def coarsest_overview(self) -> int:
         """Return the level up to which both files have overviews."""
         return min(self.first.coarsest_overview, self.second.coarsest_overview)
+
+    @property
+    def is_slow(self) -> bool:
+        """Tell whether coarse views need the whole of a large file."""
+        return self.first.is_slow or self.second.is_slow
 
     def read(self, bands: tuple[int, ...], level: int, window: Window) -> tuple[Pixels, Mask]:
         """Read a window of a level; float32 `(n, H, W)`, in DN."""

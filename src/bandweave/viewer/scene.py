@@ -67,8 +67,8 @@ class Scene:
     def notes(self) -> tuple[str, ...]:
         """Return what the user should know of the files, in sentences."""
         return tuple(
-            f"{layer.name} has no overviews: zoomed out, each view reads the whole file; "
-            "`bandweave view --overviews` builds them beside it."
+            f"{layer.name} has no overviews: it is shown pixel for pixel at first, and zoomed out "
+            "each view reads much of the file; `bandweave view --overviews` builds them beside it."
             for layer in self.files
             if layer.is_slow
         )
@@ -157,6 +157,7 @@ class Scene:
             "height": height,
             "width": width,
             "levels": layer.pyramid.levels,
+            "isSlow": layer.is_slow,
             "placement": list(layer.placement)[:6],
             "firstBand": layer.bands.start,
             "bands": [asdict(label) for label in layer.labels],

@@ -15,6 +15,7 @@ from bandweave.viewer.server import Service, make_app
 
 _HOST = "127.0.0.1"  # never another: there are no users and no encryption
 _PATIENCE = 1  # seconds for answers under way when the viewer ends
+_KEPT = 60  # seconds that an idle connection of the page stays open
 
 
 def serve(scene: Scene, *, port: int = 0, ready: Callable[[str], None]) -> None:
@@ -39,6 +40,7 @@ def serve(scene: Scene, *, port: int = 0, ready: Callable[[str], None]) -> None:
             server_header=False,
             lifespan="off",
             ws="none",
+            timeout_keep_alive=_KEPT,
             timeout_graceful_shutdown=_PATIENCE,
         )
         ready(f"http://{_HOST}:{number}/{token}/")

@@ -64,6 +64,8 @@ class Viewer {
       item.textContent = note;
       return item;
     }));
+    // Everything at once would read the whole of a file without overviews.
+    if (this.sides.some((side) => this.layers.get(this.shown[side]).isSlow)) zoomOne();
     this.update();
   }
 

@@ -92,9 +92,10 @@ export class Tiles {
   /** Ask for what is in view and missing, and drop requests for what went out of view. */
   load(view) {
     if (this.look === "") return;
-    // The single tile of the last level stands in for all others.
+    // The single tile of the last level stands in for all others, where it is soon read.
+    const standIn = { level: this.layer.levels - 1, row: 0, col: 0 };
     this.wanted = [
-      { level: this.layer.levels - 1, row: 0, col: 0 }, ...this.inView(view, this.level(view)),
+      ...(this.layer.isSlow ? [] : [standIn]), ...this.inView(view, this.level(view)),
     ];
     const wanted = new Set(this.wanted.map((one) => this.address(one)));
     for (const [address, controller] of this.loading) {

@@ -9,7 +9,7 @@ export class View {
     this.largestScale = LARGEST_PIXEL / finest;
     this.width = 1;
     this.height = 1;
-    this.ratio = 1; // device pixels per CSS pixel
+    this.ratio = window.devicePixelRatio || 1; // device pixels per CSS pixel
     this.fit();
   }
 
