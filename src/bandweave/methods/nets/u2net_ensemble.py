@@ -46,9 +46,9 @@ class EnsembleConfig:
     """Bands c of the spatial image."""
     ratio: int = 4
     """Spatial pixels per spectral pixel; no layer depends on it."""
-    base: str
+    base: str = "regression_ensemble"
     """Key in METHODS: what makes the estimates."""
-    members: int
+    members: int = 6
     """Estimates M."""
     width: int = 32
     """Width S of stage 1."""

@@ -32,5 +32,5 @@ def test_every_network_inherits_the_tester():
 
 
 def test_an_unknown_network_lists_the_known_ones():
-    with pytest.raises(KeyError, match="no network 'u3net'; known networks are u2net, pnn"):
+    with pytest.raises(KeyError, match="no network 'u3net'; known networks are u2net, u2net_e"):
         find_network("u3net")

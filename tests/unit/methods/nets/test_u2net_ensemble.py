@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
@@ -10,15 +12,19 @@ from bandweave.datasets.cave import BANDS, cave_model, cave_pair
 from bandweave.errors import ConfigError, ShapeError
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.local_regression import LocalRegression, RegressionEnsemble
+from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.network import base_of
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.methods.nets.u2net_ensemble import EnsembleConfig, EnsembleU2Net
 from bandweave.methods.preparation import estimates
+from bandweave.pair import ImagePair
 from bandweave.sensors import Sensor
 from scenes import smooth_truth
+from unit.methods.nets.tester import NetworkTester
 
 BANDS_HERE, MEMBERS = 5, 3
+NEUTRAL = Sensor("neutral", "neutral", (), default_mtf_gain=0.3)
 
 
 def make_network(**settings) -> EnsembleU2Net:
@@ -54,6 +60,21 @@ def disturbed(network: EnsembleU2Net) -> EnsembleU2Net:
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=draw))
     return network
+
+
+class TestEnsembleU2Net(NetworkTester):
+    network = "u2net_ensemble"
+    settings: ClassVar = {"width": 8, "head_width": 4}
+    ratios = (4, 2, 3)
+    options: ClassVar = {"sensor": "none"}
+
+    def build(self, bands: int = 4, ratio: int | None = None) -> EnsembleU2Net:
+        # As it starts, its branches end in zeros.
+        return disturbed(super().build(bands, ratio))
+
+    def scene(self, weights: Weights) -> ImagePair:
+        # The estimates need to know how the bands were blurred.
+        return super().scene(weights).replace(sensor=NEUTRAL)
 
 
 def test_untrained_it_returns_the_mean_of_the_estimates() -> None:

@@ -46,6 +46,8 @@ class NetworkTester:
     spatial_bands: ClassVar[int] = 1
     ratios: ClassVar[tuple[int, ...]] = (4,)
     """Ratios that the structure allows; the first is used where one is enough."""
+    options: ClassVar[dict[str, Any]] = {}
+    """What `fuse` has to be told beside the weights."""
     without_gradient: ClassVar[frozenset[str]] = frozenset()
     """Parameters that a loss on the result does not reach, by their names."""
 
@@ -75,7 +77,7 @@ class NetworkTester:
             torch.rand(batch, config.bands, height // config.ratio, width // config.ratio),
         ]
         if model.base is not None:
-            images.append(torch.rand(batch, config.bands, height, width))
+            images.append(torch.rand(batch, config.bands * model.members, height, width))
         return images
 
     def weights(self, bands: int = 4, ratio: int | None = None) -> Weights:
@@ -219,7 +221,8 @@ class NetworkTester:
         save_weights(path, weights.model, weights.card)
         pair = self.scene(weights)
         spatial, spectral = (np.rint(image) for image in (pair.spatial, pair.spectral))
-        options = {"weights": str(path), "align": "off", "device": "cpu", "workers": 1}
+        options = {"align": "off", "device": "cpu", "workers": 1, **self.options}
+        options["weights"] = str(path)
         fused = fuse(spatial, spectral, **options)
         assert fused.shape == (4, *pair.shape)
         named = fuse(spatial, spectral, method=self.network, **options)
