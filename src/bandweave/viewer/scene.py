@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from bandweave.errors import AlignmentWarning, ConfigError
-from bandweave.viewer.layers import DifferenceLayer, FileLayer, Layer, is_comparable
+from bandweave.viewer.difference import DifferenceLayer, is_comparable
+from bandweave.viewer.layers import FileLayer, Layer
 from bandweave.viewer.plane import Plane
 from bandweave.viewer.pyramid import TILE
 from bandweave.viewer.spectrum import spectra

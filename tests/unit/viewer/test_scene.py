@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.warp import transform as transform_points
 
 from bandweave.errors import AlignmentWarning, ConfigError, FileFormatError, GridMismatchError
-from bandweave.viewer.layers import DifferenceLayer
+from bandweave.viewer.difference import DifferenceLayer
 from bandweave.viewer.scene import Scene
 from bandweave.window import Window
 from scenes import write_tif

@@ -13,7 +13,8 @@ from PIL import Image as Picture
 from rasterio.enums import Resampling
 
 from bandweave.errors import ConfigError, FileFormatError, GridMismatchError
-from bandweave.viewer.layers import DifferenceLayer, FileLayer
+from bandweave.viewer.difference import DifferenceLayer
+from bandweave.viewer.layers import FileLayer
 from bandweave.viewer.overviews import build_beside
 from bandweave.viewer.tiles import Look, render_tile
 from bandweave.window import Window
