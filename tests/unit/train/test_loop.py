@@ -140,15 +140,26 @@ def test_killed_it_ends_with_the_same_bits(
 
 @pytest.mark.multiprocess
 @pytest.mark.slow
-def test_two_processes_give_the_same_losses(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        "torch.distributed.run --nproc_per_node=2 --master_port=29517",
+        "accelerate.commands.launch --multi_gpu --num_processes 2 --main_process_port 29518",
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_two_processes_give_the_same_losses(
+    data: Path, undisturbed: Path, tmp_path: Path, launcher: str
+) -> None:
     script = tmp_path / "go.py"
     script.write_text(
         "import sys\nfrom pathlib import Path\n"
         f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from training import small_config\nfrom bandweave.train.loop import train\n"
         f"train(small_config(Path({str(data)!r})), Path({str(tmp_path / 'run')!r}), print)\n"
+        "import os\nprint('processes:', os.environ['WORLD_SIZE'])\n"
     )
-    command = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29517"]
+    command = ["-m", *launcher.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, *command, str(script)],
@@ -158,6 +169,7 @@ def test_two_processes_give_the_same_losses(data: Path, undisturbed: Path, tmp_p
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("processes: 2") == 2
     ours, alone = np.array(losses(tmp_path / "run")), np.array(losses(undisturbed))
     assert np.allclose(ours, alone, rtol=2e-5)
 
@@ -193,6 +205,17 @@ def test_accumulated_parts_make_the_same_step(
     run(small_config(data, accumulate=3), tmp_path / "run")
     ours, whole = np.array(losses(tmp_path / "run")), np.array(losses(undisturbed))
     assert np.allclose(ours, whole, rtol=1e-4)
+
+
+def test_bf16_rounds_the_attention_and_keeps_weights_in_float32(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run(small_config(data, precision="bf16"), tmp_path)
+    expected, actual = (dict(losses(out)) for out in (undisturbed, tmp_path))
+    assert actual != expected
+    assert actual == pytest.approx(expected, rel=1e-3)
+    tensors = load_file(tmp_path / "last.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(data: Path, tmp_path: Path) -> None:
