@@ -3,16 +3,18 @@
     .venv/bin/python benchmarks/bench_fuse.py [--weights FILE.pth] [--rounds 5] [--size 188]
 
 The rival is `tests/oracles/released_u2net.py`: one tile after the other, attention with the
-explicit softmax matrix. Both fuse the same scene in memory with the same number of threads, in
-turn, once with the same written core and context (48 + 2 x 8 pixels), once each as it is used
-(64 + 2 x 4, hard cut, against 48 + 2 x 8, blended). Times do not depend on the values of the
-weights: without a file they are random.
+explicit softmax matrix. All fuse the same scene in memory with the same number of threads, in
+turn: bandweave with its attention in fp32 and in bf16, the rival with the same written core and
+context (48 + 2 x 8 pixels), and as it is used (64 + 2 x 4, hard cut). Times do not depend on the
+values of the weights: without a file they are random. Peak memory is that of a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import os
 import platform
 import resource
 import statistics
@@ -25,6 +27,7 @@ import numpy as np
 import torch
 
 from bandweave.methods.learned import LearnedMethod
+from bandweave.methods.nets.attention import Precision
 from bandweave.methods.nets.card import PUBLISHED_WV3
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
@@ -39,6 +42,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from oracles.released_u2net import fuse_released
 
 FULL_SCALE = 2047.0
+OURS, RIVALS = ("bandweave fp32", "bandweave bf16"), ("same cut", "as released")
 
 
 def random_weights() -> Weights:
@@ -75,9 +79,46 @@ def environment() -> dict[str, object]:
             platform.processor(),
         ),
         "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def ways(options: argparse.Namespace) -> dict[str, Callable[[], object]]:
+    """Return what is compared, by name."""
+    weights = load_named(options.weights) if options.weights else random_weights()
+    pair = random_pair(options.size)
+    theirs = {name: weights.model.state_dict()[ours] for name, ours in PUBLISHED_NAMES.items()}
+    pan = pair.spatial[0] / np.float32(FULL_SCALE)
+    lrms = pair.spectral / np.float32(FULL_SCALE)
+
+    def ours(precision: Precision) -> Callable[[], None]:
+        fitted = LearnedMethod(weights, "cpu", attention=precision).fit(pair.profile, None)
+        return lambda: run_scene(fitted, ArraySource(pair), ArraySink(), precision=np.float32)
+
+    return {
+        "bandweave fp32": ours("fp32"),
+        "bandweave bf16": ours("bf16"),
+        "same cut": lambda: fuse_released(theirs, pan, lrms, core=48, margin=8),
+        "as released": lambda: fuse_released(theirs, pan, lrms),
+    }
+
+
+def peak_of(name: str, options: argparse.Namespace, results: multiprocessing.Queue) -> None:
+    """Run one way in a fresh process; report its peak memory in GiB."""
+    ways(options)[name]()
+    results.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+
+
+def measured_peak(name: str, options: argparse.Namespace) -> float:
+    context = multiprocessing.get_context("spawn")
+    results = context.Queue()
+    process = context.Process(target=peak_of, args=(name, options, results))
+    process.start()
+    peak: float = results.get()
+    process.join()
+    return peak
 
 
 def main() -> None:
@@ -87,25 +128,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=188)
     options = parser.parse_args()
 
-    weights = load_named(options.weights) if options.weights else random_weights()
-    pair = random_pair(options.size)
-    theirs = {name: weights.model.state_dict()[ours] for name, ours in PUBLISHED_NAMES.items()}
-    pan = pair.spatial[0] / np.float32(FULL_SCALE)
-    lrms = pair.spectral / np.float32(FULL_SCALE)
-    fitted = LearnedMethod(weights, device="cpu").fit(pair.profile, None)
-
-    def ours() -> None:
-        run_scene(fitted, ArraySource(pair), ArraySink(), precision=np.float32)
-
-    def same_cut() -> None:
-        fuse_released(theirs, pan, lrms, core=48, margin=8)
-
-    def as_released() -> None:
-        fuse_released(theirs, pan, lrms)
-
-    runs = {"bandweave": ours, "same cut": same_cut, "as released": as_released}
+    runs = ways(options)
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    ours()
+    for name in OURS:
+        runs[name]()
     for _ in range(options.rounds):
         for name, run in runs.items():
             seconds[name].append(timed(run))
@@ -115,17 +141,18 @@ def main() -> None:
     for name, taken in seconds.items():
         middle = statistics.median(taken)
         print(
-            f"{name:12} {middle:7.2f} s  ({min(taken):.2f} to {max(taken):.2f})"
+            f"{name:15} {middle:7.2f} s  ({min(taken):.2f} to {max(taken):.2f})"
             f"  {pixels / middle * 1000:7.2f} kilopixels/s"
         )
-    for name in ("same cut", "as released"):
-        ratios = [a / b for a, b in zip(seconds[name], seconds["bandweave"], strict=True)]
-        print(
-            f"bandweave is {statistics.median(ratios):.1f} times as fast as {name} "
-            f"({min(ratios):.1f} to {max(ratios):.1f} over {options.rounds} rounds)"
-        )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"peak memory of the process, rival included: {peak:.2f} GiB")
+    for rival in RIVALS:
+        for name in OURS:
+            ratios = [a / b for a, b in zip(seconds[rival], seconds[name], strict=True)]
+            print(
+                f"{name} is {statistics.median(ratios):.1f} times as fast as {rival} "
+                f"({min(ratios):.1f} to {max(ratios):.1f} over {options.rounds} rounds)"
+            )
+    peaks = {name: measured_peak(name, options) for name in runs}
+    print("peak memory, GiB:", ", ".join(f"{name} {peak:.3f}" for name, peak in peaks.items()))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Peak memory of `bandweave fuse` on scenes larger than memory should matter.
+"""Peak memory and time of `bandweave fuse` as the scene grows.
 
     .venv/bin/python benchmarks/bench_memory.py [--size 20000] [--bands 8] [--methods exp brovey]
-    .venv/bin/python benchmarks/bench_memory.py --size 4000 --methods u2net
+    .venv/bin/python benchmarks/bench_memory.py --size 1000 2000 4000 10000 --methods u2net
 
 Writes a PAN of size x size pixels and its MS (uint16, noise on a ramp, so that nothing compresses
-away), fuses it in a process of its own and prints that process's time and peak resident memory.
+away), fuses it in a process of its own and prints that process's time, the time per megapixel, and
+its peak resident memory.
 """
 
 from __future__ import annotations
@@ -60,27 +61,33 @@ def run(arguments: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, usage.ru_maxrss / 2**20
 
 
+def fuse_scene(folder: Path, size: int, bands: int, methods: list[str]) -> None:
+    """Write a scene, fuse it by each method, print time and memory."""
+    pan, ms, out = (folder / name for name in ("pan.tif", "ms.tif", "out.tif"))
+    write_noise(pan, (1, size, size), 0.5)
+    write_noise(ms, (bands, size // 4, size // 4), 2.0)
+    for method in methods:
+        command = [sys.executable, "-m", "bandweave", "fuse", pan, ms, out, "--method", method]
+        command += ["--align", "off", "--pan-sharpness", "off", "--sensor", "wv3", "--quiet"]
+        seconds, memory = run([str(part) for part in command])
+        print(
+            f"{method}: {size} x {size} x {bands} in {seconds:.1f} s, "
+            f"{seconds / (size / 1000) ** 2:.2f} s per megapixel, peak memory {memory:.2f} GiB",
+            flush=True,
+        )
+        out.unlink()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=20_000)
+    parser.add_argument("--size", type=int, nargs="+", default=[20_000])
     parser.add_argument("--bands", type=int, default=8)
     parser.add_argument("--methods", nargs="+", default=["exp", "brovey"])
     parser.add_argument("--folder", help="where the scene is written; default: a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        pan, ms = Path(folder, "pan.tif"), Path(folder, "ms.tif")
-        write_noise(pan, (1, options.size, options.size), 0.5)
-        write_noise(ms, (options.bands, options.size // 4, options.size // 4), 2.0)
-        for method in options.methods:
-            out = Path(folder, f"{method}.tif")
-            command = [sys.executable, "-m", "bandweave", "fuse", pan, ms, out, "--method", method]
-            command += ["--align", "off", "--pan-sharpness", "off", "--sensor", "wv3"]
-            seconds, memory = run([str(part) for part in command])
-            print(
-                f"{method}: {options.size} x {options.size} x {options.bands} in {seconds:.0f} s, "
-                f"peak memory {memory:.2f} GiB"
-            )
-            out.unlink()
+    for size in options.size:
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            fuse_scene(Path(folder), size, options.bands, options.methods)
 
 
 if __name__ == "__main__":

@@ -240,6 +240,8 @@ class TrainConfig(RunConfig):
     ema: float | None = Field(default=None, gt=0, lt=1)
     """Decay of the running average of the weights, which is then what is validated and kept."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` rounds products to bfloat16: on a CPU those of the attention, on a GPU those of all
+    layers. Weights, sums, normalisation and the optimiser stay in float32."""
     consistent: bool = False
     """End in the consistency layer: the network changes only what the sensors cannot see."""
     consistency_noise: float = Field(default=0.0, ge=0)

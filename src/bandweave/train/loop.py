@@ -62,9 +62,10 @@ def train(config: TrainConfig, out: Path, tell: Tell) -> TrainReport:
         OutputError: A checkpoint could not be written; the last one is kept.
         FusionError: The data are missing, unreadable or do not suit the network.
     """
+    # On a CPU bfloat16 gains in the attention alone, which the network does by itself.
+    is_mixed = config.precision == "bf16" and torch.cuda.is_available()
     accelerator = Accelerator(
-        cpu=not torch.cuda.is_available(),
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        cpu=not torch.cuda.is_available(), mixed_precision="bf16" if is_mixed else "no"
     )
     is_first, run = accelerator.is_main_process, RunDir(out)
     if is_first:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bandweave import __version__
+from bandweave.methods.nets.attention import use_precision
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
 from bandweave.methods.nets.initialise import start_from_base, start_from_interpolation
@@ -55,6 +56,7 @@ class Runtime:
         """
         torch.manual_seed(config.seed)
         network = built(config)
+        use_precision(network, config.precision)
         noise = config.consistency_noise if config.consistent else None
         starter = Starter(network.base, noise, network.members)
         material = Material.of(config, starter)
@@ -248,4 +250,5 @@ def _optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer
         lr=options.learning_rate,
         betas=options.betas,
         weight_decay=options.weight_decay,
+        fused=True,
     )

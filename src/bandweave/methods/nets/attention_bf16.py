@@ -39,7 +39,7 @@ def attend_bf16(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         key: The same.
         value: The same.
     """
-    q_HPS, k_HPS, v_HPS = (t.flatten(0, 1) for t in (query, key, value))
+    q_HPS, k_HPS, v_HPS = (t.contiguous().flatten(0, 1) for t in (query, key, value))
     # In each row of scores the mean is taken off: the softmax does not see it, the scores are
     # smaller, hence finer in bfloat16, and the largest one in a row is at least zero.
     k_HPS = k_HPS - k_HPS.mean(dim=1, keepdim=True)
@@ -54,7 +54,7 @@ def attend_bf16(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 def _longest(vectors: Tensor) -> float:
     """Return the largest norm over the last axis."""
-    return math.sqrt(float(vectors.detach().square().sum(dim=-1).amax()))
+    return float(torch.linalg.vector_norm(vectors.detach(), dim=-1).amax())
 
 
 class _Attend(torch.autograd.Function):
@@ -65,10 +65,9 @@ class _Attend(torch.autograd.Function):
         """Return `(H, P, S)`, float32."""
         pixels = k_HPS.shape[1]
         # The shift is one more term of each score's sum: no pass over the scores is needed for it.
-        q_HPT, k_HKT, v_HKS = q_HPS, _padded(k_HPS), _padded(v_HPS).bfloat16()
+        q_HPT, k_HKT, v_HKS = q_HPS.bfloat16(), _padded(k_HPS), _padded(v_HPS)
         if shift:
             q_HPT, k_HKT = _with_columns(q_HPT, -shift, 0.0), _with_columns(k_HKT, 1.0, 0.0)
-        q_HPT, k_HKT = q_HPT.bfloat16(), k_HKT.bfloat16()
         attended = torch.empty(v_HPS.shape)
         total = torch.empty((*v_HPS.shape[:2], 1))
         scores = _buffer(k_HKT)
@@ -120,7 +119,11 @@ def _with_columns(vectors: Tensor, *values: float) -> Tensor:
 
 
 def _padded(keys: Tensor) -> Tensor:
-    return functional.pad(keys, (0, 0, 0, _PADDING))
+    heads, pixels, width = keys.shape
+    padded = torch.empty((heads, pixels + _PADDING, width), dtype=torch.bfloat16)
+    padded[:, :pixels] = keys
+    padded[:, pixels:] = 0
+    return padded
 
 
 def _buffer(k_HKT: Tensor) -> Tensor:
