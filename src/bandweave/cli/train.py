@@ -40,8 +40,8 @@ def command(
     """Train a network; run the same command again to go on after any interruption.
 
     PRESET is a name (see `bandweave train --help` and docs/training.md), FILE a TOML file with the
-    same settings. Several processes: `torchrun --nproc_per_node 2 -m bandweave train PRESET ...`, or
-    `accelerate launch --multi_gpu --num_processes 2 -m ...`, on CPUs too.
+    same settings. Several processes, on CPUs too: `torchrun --nproc_per_node 2 -m bandweave train
+    PRESET ...`, or `accelerate launch --multi_gpu --num_processes 2 -m ...`.
     """
     # Late: the settings can be shown without loading torch.
     from bandweave.train.config import load_config, with_overrides  # noqa: PLC0415
