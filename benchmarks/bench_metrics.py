@@ -1,6 +1,6 @@
 """Speed of the metrics: the set against the toolbox's way, Q2n of 31 bands, a streamed scene.
 
-Run on an idle machine; the ways of each comparison take turns in one process:
+Run on an idle machine, with the extra `fast`; the ways of a comparison take turns in one process:
 
     python benchmarks/bench_metrics.py [--threads N] [--repeats K] [--scene PIXELS] [--only PART]
 """
@@ -17,16 +17,19 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import rasterio
-import scipy
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from compare_metrics import scene
 
-from bandweave.metrics import evaluate_rr, score_rr
+from bandweave.metrics import Scores, compilation, evaluate_rr, score_rr
+from bandweave.metrics.compilation import is_compiled
 from bandweave.metrics.q2n import q2n
 from bandweave.raster.image import open_image
 from oracles import toolbox_metrics as oracle
@@ -64,14 +67,17 @@ def bench_set(threads: int, repeats: int) -> None:
     for title, metrics in SETS.items():
         for protocol, border in (("dlpan-rr", "toolbox21"), ("dlpan-rr-uncut", "none")):
             options = {"ratio": 4, "full_scale": 2047, "metrics": metrics, "protocol": protocol}
+            score = partial(evaluate_rr, f, g, **options)
             ways: dict[str, Callable[[], object]] = {
                 "oracle": partial(_oracle, f, g, metrics, border),
-                "1 thread": partial(evaluate_rr, f, g, **options, threads=1),
-                f"{threads} threads": partial(evaluate_rr, f, g, **options, threads=threads),
-                "fast, 1": partial(evaluate_rr, f, g, **options, threads=1, is_fast=True),
-                f"fast, {threads}": partial(
-                    evaluate_rr, f, g, **options, threads=threads, is_fast=True
+                **({"1 thread": partial(score, threads=1)} if is_compiled() else {}),
+                **(
+                    {f"{threads} threads": partial(score, threads=threads)} if is_compiled() else {}
                 ),
+                "numpy, 1": partial(_by_numpy, score, threads=1),
+                f"numpy, {threads}": partial(_by_numpy, score, threads=threads),
+                "numpy fast, 1": partial(_by_numpy, score, threads=1, is_fast=True),
+                f"numpy fast, {threads}": partial(_by_numpy, score, threads=threads, is_fast=True),
             }
             wall, cpu = _in_turn(ways, repeats)
             print(f"\n256 x 256 x 8, {protocol}, {title}: {', '.join(metrics)}")
@@ -86,8 +92,9 @@ def bench_parts(repeats: int) -> None:
         score = partial(evaluate_rr, f, g, **options, protocol="dlpan-rr-uncut")
         ways: dict[str, Callable[[], object]] = {
             "oracle": partial(_oracle, f, g, (metric,), "none"),
-            "1 thread": score,
-            "fast, 1": partial(score, is_fast=True),
+            **({"1 thread": score} if is_compiled() else {}),
+            "numpy, 1": partial(_by_numpy, score),
+            "numpy fast, 1": partial(_by_numpy, score, is_fast=True),
         }
         print(f"\n256 x 256 x 8, {metric}")
         _print_rows(*_in_turn(ways, repeats))
@@ -111,21 +118,25 @@ def _both(planes: np.ndarray) -> None:
 
 
 def compare_precision() -> None:
-    """Print the largest difference between the fast path and double precision."""
+    """Print the largest difference between NumPy in single precision and in double."""
     images = scene()
     pairs = [(images[name], images["gt"]) for name in ("fused", "ms_up")]
     pairs += [(np.rint(f), g) for f, g in pairs] + [_images(4, 256, 256)]
     largest: dict[str, float] = {}
     for f, g in pairs:
-        exact, fast = (
-            evaluate_rr(f, g, ratio=4, full_scale=2047, is_fast=is_fast).values
-            for is_fast in (False, True)
-        )
+        score = partial(evaluate_rr, f, g, ratio=4, full_scale=2047)
+        exact, fast = (_by_numpy(score, is_fast=is_fast).values for is_fast in (False, True))
         for name, value in exact.items():
             unit = value if name in ("ergas", "rmse") else 1.0
             largest[name] = max(largest.get(name, 0.0), abs(fast[name] - value) / unit)
     print("\nLargest difference of single precision (ERGAS and RMSE: relative)")
     print(", ".join(f"{name} {value:.1e}" for name, value in largest.items()))
+
+
+def _by_numpy(score: Callable[..., Scores], **options: Any) -> Scores:
+    """Score as where numba is absent."""
+    with patch.object(compilation, "is_compiled", return_value=False):
+        return score(**options)
 
 
 def _oracle(f: np.ndarray, g: np.ndarray, metrics: tuple[str, ...], border: str) -> None:
@@ -245,7 +256,8 @@ def _print_environment(threads: int) -> None:
     )  # fmt: skip
     load = os.getloadavg()[0]
     print(f"{model}, {os.cpu_count()} cores, load {load:.2f}; {threads} threads")
-    versions = f"numpy {np.__version__}, scipy {scipy.__version__}, rasterio {rasterio.__version__}"
+    names = ("numpy", "scipy", "rasterio", *(("numba",) if is_compiled() else ()))
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
     print(f"Python {platform.python_version()}, {versions}")
     print(f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}")
 

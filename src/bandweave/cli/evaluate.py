@@ -85,7 +85,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> Any
 @click.option("--error-full", type=float, help="Error shown white; 5 % of full scale by default.")
 @click.option("--csv", "table_file", type=_PATH, help="Write the table as CSV.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-@click.option("--fast", "is_fast", is_flag=True, help="Single precision (with --gt).")
+@click.option(
+    "--fast", "is_fast", is_flag=True, help="Single precision where numba is absent (with --gt)."
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("-j", "threads", type=click.IntRange(min=1), help="Threads; all by default.")
 def command(

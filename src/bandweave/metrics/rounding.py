@@ -68,6 +68,8 @@ class Rounding:
 def mirrored_index(size: int, block: int, step: int) -> Index:
     """Return the index of each line once an axis is mirrored, edge included, to whole blocks."""
     missing = max(-size % step, block - size)
+    if not missing:
+        return np.arange(size)
     return np.pad(np.arange(size), (0, missing), mode="symmetric")
 
 

@@ -30,7 +30,7 @@ from bandweave.radiometry import Image
 # LLVM then sees by itself that rows of one array do not overlap.
 _PITCH = 272
 _ROW = 4 * _PITCH
-_DEPTH = 32  # rows of Gaussian means between two moves of the rows they share
+_DEPTH = 16  # rows of Gaussian means between two moves of the rows they share
 _SAMPLE = 8  # every eighth row and column shows what value is typical
 _STEP = 2.0**-10  # typical values are multiples of this, so that whole numbers stay exact
 # The share of U + V in the squares it is a rest of, below which it may be rounding.
