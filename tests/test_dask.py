@@ -17,6 +17,7 @@ import pytest
 
 import deliveries
 from bandweave import __version__
+from bandweave.errors import ClusterError
 from bandweave.mosaic import stripes as stripes_module
 from bandweave.parallel import cluster as cluster_module
 from bandweave.parallel.cluster import connected
@@ -116,6 +117,7 @@ def killing(victim: Callable[[], int | None]) -> Iterator[list[int]]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_scene_survives_a_killed_worker(run: Run, tmp_path: Path) -> None:
     write_pair(tmp_path, coarse=(150, 12))
     weights = write_weights(tmp_path / "tiny.safetensors")
@@ -236,6 +238,15 @@ def test_a_scheduler_without_workers_and_none_at_all(run: Run, tmp_path, monkeyp
         refused(run(*command, own.address), "has no workers", "dask worker")
 
 
+def test_a_scheduler_that_goes_away_ends_the_run(tmp_path: Path) -> None:
+    with cluster(tmp_path / "cluster", 1) as own, connected(own.address) as workers:
+        outcomes = workers.map(time.sleep, [0.1] * 50)
+        next(outcomes)
+        own.processes[0].kill()
+        with pytest.raises(ClusterError, match="scheduler was lost"):
+            list(outcomes)
+
+
 def test_without_the_extra_it_is_named(run: Run, tmp_path, monkeypatch) -> None:
     pan, ms = write_pair(tmp_path)
     monkeypatch.setitem(sys.modules, "distributed", None)
@@ -243,6 +254,7 @@ def test_without_the_extra_it_is_named(run: Run, tmp_path, monkeypatch) -> None:
     refused(run(*command), "bandweave[dask]")
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_tasks_and_a_rerun_goes_on(two, tmp_path: Path, run: Run) -> None:
     pan, ms = write_pair(tmp_path, coarse=(200, 12))
     weights = write_weights(tmp_path / "tiny.safetensors")

@@ -6,6 +6,7 @@ time. Dask gives the task of a worker that died to another one.
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
 import threading
@@ -229,6 +230,9 @@ def connected(
         raise MissingExtraError(
             "--dask needs Dask, which is not installed: pip install 'bandweave[dask]'."
         ) from error
+    for name in ("distributed", "distributed.client"):
+        # What concerns the user is said in our own sentences; Dask adds tracebacks.
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
     try:
         client = Client(**where, timeout=_PATIENCE, set_as_default=False)
