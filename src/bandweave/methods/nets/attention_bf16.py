@@ -9,6 +9,7 @@ Shape suffixes: H heads of all batch entries, P queries, K keys with padding, S 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -39,75 +40,101 @@ def attend_bf16(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         key: The same.
         value: The same.
     """
-    q_HPS, k_HPS, v_HPS = (t.contiguous().flatten(0, 1) for t in (query, key, value))
-    # In each row of scores the mean is taken off: the softmax does not see it, the scores are
-    # smaller, hence finer in bfloat16, and the largest one in a row is at least zero.
-    k_HPS = k_HPS - k_HPS.mean(dim=1, keepdim=True)
-    q_HPS = q_HPS * (math.log2(math.e) / math.sqrt(query.shape[-1]))
-    bound = _longest(q_HPS) * _longest(k_HPS)
-    if not bound <= _HIGHEST + _DEEPEST:  # NaN included
+    with torch.no_grad():
+        factors = _Factors.of(query, key, value)
+    if factors is None:
         return functional.scaled_dot_product_attention(query, key, value)
-    shift = max(bound - _HIGHEST, 0.0)
-    attended: Tensor = _Attend.apply(q_HPS, k_HPS, v_HPS, shift)  # type: ignore[no-untyped-call]
-    return attended.view(query.shape)
+    attended: Tensor = _Attend.apply(query, key, value, factors)  # type: ignore[no-untyped-call]
+    return attended
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Factors:
+    """What is multiplied, in bfloat16."""
+
+    query: Tensor
+    """`(H, P, T)`: T is S, or S + 2 where scores are shifted; so scaled that 2 is the base."""
+    key: Tensor
+    """`(H, K, T)`, without their mean."""
+    value: Tensor
+    """`(H, K, S)`."""
+
+    @classmethod
+    def of(cls, query: Tensor, key: Tensor, value: Tensor) -> _Factors | None:
+        """Round the factors, or return None where the powers could overflow."""
+        q_HPS, k_HPS, v_HPS = (t.contiguous().flatten(0, 1) for t in (query, key, value))
+        # In each row of scores the mean is taken off: the softmax does not see it, the scores are
+        # smaller, hence finer in bfloat16, and the largest one in a row is at least zero.
+        k_HPS = k_HPS - k_HPS.mean(dim=1, keepdim=True)
+        q_HPS = q_HPS * (math.log2(math.e) / math.sqrt(query.shape[-1]))
+        bound = _longest(q_HPS) * _longest(k_HPS)
+        if not bound <= _HIGHEST + _DEEPEST:  # NaN included
+            return None
+        q_HPT, k_HKT = q_HPS.bfloat16(), _padded(k_HPS)
+        if bound > _HIGHEST:
+            # The shift is one more term of each score's sum: no pass over the scores is needed.
+            q_HPT = _with_columns(q_HPT, _HIGHEST - bound, 0.0)
+            k_HKT = _with_columns(k_HKT, 1.0, 0.0)
+        return cls(q_HPT, k_HKT, _padded(v_HPS))
 
 
 def _longest(vectors: Tensor) -> float:
     """Return the largest norm over the last axis."""
-    return float(torch.linalg.vector_norm(vectors.detach(), dim=-1).amax())
+    return float(torch.linalg.vector_norm(vectors, dim=-1).amax())
 
 
 class _Attend(torch.autograd.Function):
-    """Powers of 2 of q kᵀ − shift, over their sum in each row, times v."""
+    """Powers of 2 of the scores over their sum in each row, times v."""
 
     @staticmethod
-    def forward(ctx: Any, q_HPS: Tensor, k_HPS: Tensor, v_HPS: Tensor, shift: float) -> Tensor:
-        """Return `(H, P, S)`, float32."""
-        pixels = k_HPS.shape[1]
-        # The shift is one more term of each score's sum: no pass over the scores is needed for it.
-        q_HPT, k_HKT, v_HKS = q_HPS.bfloat16(), _padded(k_HPS), _padded(v_HPS)
-        if shift:
-            q_HPT, k_HKT = _with_columns(q_HPT, -shift, 0.0), _with_columns(k_HKT, 1.0, 0.0)
-        attended = torch.empty(v_HPS.shape)
-        total = torch.empty((*v_HPS.shape[:2], 1))
-        scores = _buffer(k_HKT)
-        for heads, rows in _blocks(q_HPS):
-            power = _powers(q_HPT[heads, rows], k_HKT[heads], scores)
-            total[heads, rows] = power[..., :pixels].sum(dim=-1, keepdim=True)
-            attended[heads, rows] = power @ v_HKS[heads]
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, factors: _Factors) -> Tensor:
+        """Return `(B, N, P, S)`, float32."""
+        heads, pixels = factors.query.shape[:2]
+        attended = torch.empty((heads, pixels, value.shape[-1]))
+        total = torch.empty((heads, pixels, 1))
+        scores = _buffer(factors.key)
+        for part, rows in _blocks(heads, pixels):
+            power = _powers(factors.query[part, rows], factors.key[part], scores)
+            total[part, rows] = power[..., :pixels].sum(dim=-1, keepdim=True)
+            attended[part, rows] = power @ factors.value[part]
         attended /= total
-        ctx.save_for_backward(q_HPT, k_HKT, v_HKS, attended, total)
-        return attended
+        # The arguments are kept by others anyway: rounding them again saves memory.
+        ctx.save_for_backward(query, key, value, attended, total)
+        return attended.view(query.shape)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         """Return the gradients by q, k and v, from scores computed again."""
-        q_HPT, k_HKT, v_HKS, attended, total = ctx.saved_tensors
-        width = v_HKS.shape[2]
-        by_power = gradient / total
+        query, key, value, attended, total = ctx.saved_tensors
+        factors = _Factors.of(query, key, value)
+        assert factors is not None
+        heads, pixels, width = attended.shape
+        by_power = gradient.reshape(attended.shape) / total
         # The mean of ∂/∂P over a row is subtracted by two more columns of the product: the second
         # holds what bfloat16 loses of the first, since it is the difference that counts.
         mean = (by_power * attended).sum(dim=-1, keepdim=True)
         coarse = mean.bfloat16().float()
         g_HPT = torch.cat((by_power, -coarse, coarse - mean), dim=-1).bfloat16()
-        v_HKT = _with_columns(v_HKS, 1.0, 1.0)
-        q_HPS, k_HKS = (t[..., :width].contiguous() for t in (q_HPT, k_HKT))
-        g_HPS = g_HPT[..., :width].contiguous()
-        by_q = torch.empty(q_HPS.shape)
-        by_k, by_v = (k_HKS.new_zeros(k_HKS.mT.shape, dtype=torch.float32) for _ in range(2))
-        scores, slopes = _buffer(k_HKT), _buffer(k_HKT)
-        for heads, rows in _blocks(q_HPS):
-            power = _powers(q_HPT[heads, rows], k_HKT[heads], scores)
-            by_v[heads] += g_HPS[heads, rows].transpose(1, 2) @ power
-            slope = _product(g_HPT[heads, rows], v_HKT[heads], slopes).mul_(power)
-            by_q[heads, rows] = slope @ k_HKS[heads]
-            by_k[heads] += q_HPS[heads, rows].transpose(1, 2) @ slope
-        pixels = attended.shape[1]
-        natural = math.log(2)  # d 2^s = ln 2 · 2^s ds
+        v_HKT = _with_columns(factors.value, 1.0, 1.0)
+        q_HPS, k_HKS, g_HPS = (
+            t[..., :width].contiguous() for t in (factors.query, factors.key, g_HPT)
+        )
+        by_q = torch.empty((heads, pixels, width))
+        by_k, by_v = (torch.zeros((heads, width, k_HKS.shape[1])) for _ in range(2))
+        scores, slopes = _buffer(k_HKS), _buffer(k_HKS)
+        for part, rows in _blocks(heads, pixels):
+            power = _powers(factors.query[part, rows], factors.key[part], scores)
+            by_v[part] += g_HPS[part, rows].mT @ power
+            slope = _product(g_HPT[part, rows], v_HKT[part], slopes).mul_(power)
+            by_q[part, rows] = slope @ k_HKS[part]
+            by_k[part] += q_HPS[part, rows].mT @ slope
+        by_q *= 1 / math.sqrt(width)
+        by_k *= math.log(2)  # d 2^s = ln 2 · 2^s ds
+        shape = query.shape
         return (
-            natural * by_q,
-            natural * by_k[..., :pixels].mT,
-            by_v[..., :pixels].mT,
+            by_q.view(shape),
+            by_k[..., :pixels].mT.reshape(shape),
+            by_v[..., :pixels].mT.reshape(shape),
             None,
         )
 
@@ -130,8 +157,7 @@ def _buffer(k_HKT: Tensor) -> Tensor:
     return k_HKT.new_empty(_HEADS * _QUERIES * k_HKT.shape[1])
 
 
-def _blocks(q_HPS: Tensor) -> list[tuple[slice, slice]]:
-    heads, pixels = q_HPS.shape[:2]
+def _blocks(heads: int, pixels: int) -> list[tuple[slice, slice]]:
     return [
         (slice(head, head + _HEADS), slice(row, row + _QUERIES))
         for head in range(0, heads, _HEADS)
