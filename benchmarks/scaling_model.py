@@ -1,6 +1,6 @@
 """What a country costs: workers, network and storage for many scenes, from measured rates.
 
-    python benchmarks/scaling_model.py --measure rates.json [--rounds 3]
+    OMP_NUM_THREADS=1 python benchmarks/scaling_model.py --measure rates.json [--rounds 3]
     python benchmarks/scaling_model.py rates.json [--scenes 10000] [--gigapixels 1] [--bands 8]
 
 `--measure` times the parts of a run on this machine, one thread each: the pass for statistics, the
@@ -203,7 +203,8 @@ def main() -> None:
     parser.add_argument("--storage", type=float, default=2.0, help="GB/s that storage gives")
     options = parser.parse_args()
     if options.measure:
-        os.environ["OMP_NUM_THREADS"] = "1"
+        if os.environ.get("OMP_NUM_THREADS") != "1":
+            raise SystemExit("Rates are those of one thread: set OMP_NUM_THREADS=1.")
         options.rates.write_text(json.dumps(asdict(measure(options.rounds)), indent=1) + "\n")
     model(Rates(**json.loads(options.rates.read_text())), options)
 
