@@ -74,6 +74,7 @@ def results(started) -> str:
 
 
 def opened(page, address: str):
+    page.set_default_timeout(120_000)  # a busy machine is slow, not wrong
     page.goto(address)
     settle(page)
     return page
@@ -82,7 +83,7 @@ def opened(page, address: str):
 def settle(page) -> None:
     """Wait until all tiles in view are drawn, with limits that are in force."""
     page.wait_for_timeout(40)
-    page.wait_for_selector("#picture[data-state=complete]", timeout=10_000)
+    page.wait_for_selector("#picture[data-state=complete]")
     page.evaluate(
         "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )

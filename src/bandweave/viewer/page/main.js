@@ -107,9 +107,11 @@ class Viewer {
   async applyStretch() {
     this.round += 1;
     const round = this.round;
+    this.stage.isWaiting = true;
     const keys = [...new Set(this.sides.map((side) => this.shown[side]))];
     const shown = await Promise.all(keys.map((key) => this.looked(this.layers.get(key))));
     if (round !== this.round) return;
+    this.stage.isWaiting = false;
     for (const { layer, bands, limits } of shown) {
       const pairs = limits.map(([low, high]) => `${low}:${high}`).join(",");
       const palette = layer.difference === null ? "grey" : "heat";

@@ -9,7 +9,8 @@ export class Stage {
     this.swipe = 0.5; // of the width
     this.mark = null; // [x, y] on the plane
     this.onDraw = () => {};
-    this.isDue = false;
+    this.isDue = false; // a frame is to be drawn
+    this.isWaiting = false; // for limits: the layers cannot be asked for yet
     new ResizeObserver(() => this.resize()).observe(canvas);
     this.watchRatio();
   }
@@ -47,6 +48,7 @@ export class Stage {
   redraw() {
     if (this.isDue) return;
     this.isDue = true;
+    this.canvas.dataset.state = "loading";
     requestAnimationFrame(() => { this.isDue = false; this.draw(); });
   }
 
@@ -63,7 +65,7 @@ export class Stage {
     this.handle.setAttribute("aria-valuetext", `left layer on ${percent} % of the width`);
     for (const tiles of [this.left, this.right]) tiles?.load(view);
     const isIdle = [this.left, this.right].every((tiles) => tiles === null || tiles.isIdle);
-    canvas.dataset.state = isIdle ? "complete" : "loading";
+    canvas.dataset.state = isIdle && !this.isDue && !this.isWaiting ? "complete" : "loading";
     this.onDraw();
   }
 
