@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image as Picture
 
@@ -36,7 +38,7 @@ SUITE = {
             "protocol": "dlpan-rr-uncut",
             "metrics": ["psnr", "sam"],
             "sources": [{**SCENE, "seeds": [0, 6]}],
-            "kept": 2,
+            "kept": 1,
         },
         {
             "id": "fr",
@@ -105,9 +107,9 @@ def test_every_promised_file_is_there_and_opens(
                 assert picture.width > 1000
     captions = (figures / "captions.md").read_text()
     assert all(f"## {name}\n" in captions for name in expected)
-    assert captions.count("One stretch for all pictures, the 0.5 to 99.5 % quantiles") == 3
+    assert captions.count("One stretch for all pictures, the 0.5 to 99.5 % quantiles") == 2
     assert "quantiles of the MS" in captions
-    assert captions.count("one scale for all maps") == 2
+    assert captions.count("one scale for all maps") == 1
 
 
 def test_what_is_no_run_is_refused(run: Run, tmp_path: Path) -> None:
@@ -289,21 +291,26 @@ def test_swipe_between_any_two_pictures(browser, page: Path) -> None:
     stage = browser.query_selector(".swipe .stage")
 
     # What is seen: at the right end only the left picture, at the left end only the right one.
-    def seen() -> bytes:
+    def seen() -> np.ndarray:
         hidden = ".divider, .tag { visibility: hidden !important; }"
-        return stage.screenshot(style=hidden)
+        picture = Picture.open(io.BytesIO(stage.screenshot(style=hidden))).convert("RGB")
+        return np.asarray(picture.resize((64, 64))).astype(float)
+
+    def distance(one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.abs(one - other).mean())
 
     whole_left = seen()
     slider.focus()
     browser.keyboard.press("Home")
     whole_right = seen()
-    assert whole_left != whole_right
+    apart = distance(whole_left, whole_right)
+    assert apart > 2
     browser.select_option(".swipe .left", state["right"])
     browser.select_option(".swipe .right", state["left"])
-    assert seen() == whole_left
+    assert distance(seen(), whole_left) < 0.2 * apart  # the page may lie half a pixel elsewhere
     slider.focus()
     browser.keyboard.press("End")
-    assert seen() == whole_right
+    assert distance(seen(), whole_right) < 0.2 * apart
 
     # By pointer.
     stage.scroll_into_view_if_needed()
