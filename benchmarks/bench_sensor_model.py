@@ -13,6 +13,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -216,6 +217,37 @@ def noise_table(cases: dict[str, Case]) -> None:
             row(f"{snr:g} dB, {label}", *cells, float(np.mean(lambdas)))
 
 
+def choice_table(cases: dict[str, Case]) -> None:
+    """The best means of some of eight candidates, by the mean PSNR of the scenes given."""
+    windows = {"3": Box(3), "5": Box(5), "7": Box(7), "0.8": Gaussian(0.8)}
+    candidates = {
+        "3": Variant(windows["3"], False),
+        "5": Variant(windows["5"], False),
+        "5 residual": Variant(windows["5"], True),
+        "0.8": Variant(windows["0.8"], False),
+        "5 squares": Variant(windows["5"], False, Guides.SQUARES),
+        "7 squares": Variant(windows["7"], False, Guides.SQUARES),
+        "5 roots": Variant(windows["5"], False, Guides.ROOTS),
+        "7 roots": Variant(windows["7"], False, Guides.ROOTS),
+    }
+    products = []  # per scene (C, 8, 8): mean products of the candidates' errors
+    for pair, gt in cases.values():
+        seen = known(pair, TRUE)
+        errors = np.stack(
+            [step(seen).apply(regress(seen, [v]), seen) - gt for v in candidates.values()], axis=1
+        )
+        products.append(np.einsum("bkhw,blhw->bkl", errors, errors) / gt[0].size)
+    head("members", "mean of", "PSNR")
+    for size in range(1, len(candidates) + 1):
+        found = {}
+        for members in combinations(range(len(candidates)), size):
+            part = np.ix_(range(products[0].shape[0]), members, members)
+            mse = [each[part].mean(axis=(1, 2)) for each in products]
+            found[members] = float(np.mean([-10 * np.log10(each).mean() for each in mse]))
+        best = max(found, key=lambda members: found[members])
+        row(size, ", ".join(list(candidates)[k] for k in best), found[best])
+
+
 def fuse_by_network(seen: ImagePair, weights: str) -> Image:
     source = ArraySource(seen)
     method = LearnedMethod(load_named(weights), device="cpu")
@@ -253,6 +285,7 @@ PARTS: dict[str, Callable[[dict[str, Case]], None]] = {
     "wrong": wrong_table,
     "noise": noise_table,
     "network": network_table,
+    "choice": choice_table,
 }
 
 
