@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := pyproject.toml constraints.txt
 
-.PHONY: demo test env lint types wheel check lock clean
+.PHONY: demo test env lint types docs linkcheck wheel check lock clean
 
 ## make demo: the environment, then a synthetic scene fused, scored and shown in ./demo
 demo: env
@@ -30,6 +30,10 @@ env: .venv/.ready
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+.venv/.with-docs: .venv/.ready $(SOURCES)
+	$(PIP) install --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 ## make lint, make types: ruff and mypy
 lint: .venv/.with-dev
 	$(BIN)/ruff check .
@@ -38,8 +42,16 @@ lint: .venv/.with-dev
 types: .venv/.with-dev
 	$(BIN)/mypy
 
+## make docs: build/docs/index.html; a warning or a link inside that leads nowhere is an error
+docs: .venv/.with-docs
+	$(BIN)/sphinx-build -n -W --keep-going -q -d build/doctrees docs build/docs
+
+## make linkcheck: whether the links to other sites lead somewhere; needs the network
+linkcheck: .venv/.with-docs
+	$(BIN)/sphinx-build -b linkcheck -q -d build/doctrees docs build/linkcheck
+
 ## make check: all of it
-check: lint types test
+check: lint types docs test
 
 ## make wheel: dist/bandweave-*.whl
 wheel: .venv/.with-dev
@@ -49,10 +61,10 @@ wheel: .venv/.with-dev
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip --quiet install '.[dev]'
+	.venv-lock/bin/python -m pip --quiet install '.[dev,docs]'
 	.venv-lock/bin/python -m pip freeze --exclude bandweave | sed 's/+[a-z0-9.]*$$//' \
 		> constraints.txt
 	rm -rf .venv-lock
 
 clean:
-	rm -rf .venv .venv-lock dist demo
+	rm -rf .venv .venv-lock build dist demo
