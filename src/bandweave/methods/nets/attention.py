@@ -7,10 +7,14 @@ What computes it is a matter of the run and not of the weights: no network knows
 |---|---|---|
 | CPU | PyTorch's kernel | from 512 pixels on `attend_bf16`, else as `fp32` |
 | others | PyTorch's kernel | PyTorch's kernel, in the type of its arguments |
+
+On a CUDA device arguments that are bfloat16 or float16 themselves go to the kernels of
+`attention_triton`, where Triton is installed and the heads are narrow enough.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Literal
 
 import torch
@@ -27,26 +31,50 @@ float32 in both."""
 _FEWEST_PIXELS = 512
 
 
+# Heads up to this width take less time as they are than padded to what other kernels are made for.
+_NARROW_HEAD = 32
+
+
 def spatial_attention(
-    query: Tensor, key: Tensor, value: Tensor, precision: Precision = "fp32"
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    precision: Precision = "fp32",
+    *,
+    factor: Tensor | None = None,
+    matrix: Tensor | None = None,
 ) -> Tensor:
-    """Return softmax(q kᵀ / √S) v for each head, without the P x P matrix.
+    """Return softmax(q kᵀ / √S) v for each head, times f m if given, without the P x P matrix.
 
     Args:
         query: `(B, N, P, S)`: B tiles, N heads, P pixels, S the head width. Any strides.
         key: Of the same shape and type.
         value: Of the same shape and type.
         precision: How the products may be rounded; `fp32` is exact to the rounding of the type.
+        factor: f, of the same shape, for the element-wise product with f m, or None.
+        matrix: m, `(B, N, S, S)`, given together with f.
 
     Returns:
         `(B, N, P, S)` of the type given, any strides; differentiable by all three. Each tile and
         head is the same whatever else is in the call, to rounding.
     """
+    if _suits_triton(query):
+        from bandweave.methods.nets.attention_triton import attend  # noqa: PLC0415  # not for all
+
+        return attend(query, key, value, factor, matrix)
     is_long = query.shape[2] >= _FEWEST_PIXELS
     is_cpu = query.device.type == "cpu" and query.dtype == torch.float32
     if precision == "bf16" and is_cpu and is_long:
-        return attend_bf16(query, key, value)
-    return functional.scaled_dot_product_attention(query, key, value)
+        attended = attend_bf16(query, key, value)
+    else:
+        attended = functional.scaled_dot_product_attention(query, key, value)
+    return attended if factor is None or matrix is None else attended * (factor @ matrix)
+
+
+def _suits_triton(query: Tensor) -> bool:
+    if query.device.type != "cuda" or query.dtype not in {torch.bfloat16, torch.float16}:
+        return False
+    return query.shape[-1] <= _NARROW_HEAD and find_spec("triton") is not None
 
 
 class SpatialAttention(nn.Module):
@@ -56,9 +84,16 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.precision: Precision = "fp32"
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        factor: Tensor | None = None,
+        matrix: Tensor | None = None,
+    ) -> Tensor:
         """Return `(B, N, P, S)`, see `spatial_attention`."""
-        return spatial_attention(query, key, value, self.precision)
+        return spatial_attention(query, key, value, self.precision, factor=factor, matrix=matrix)
 
 
 def use_precision(network: nn.Module, precision: Precision) -> None:

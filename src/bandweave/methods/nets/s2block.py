@@ -92,9 +92,8 @@ class CorrelationAttention(nn.Module):
                 c_BNPS, d_BNPS = self._mapped(x_BPD, self.w_c, self.w_d)
                 is_release = self.config.spatial_factor == "release"
                 factor_BNPS = a_BNPS if is_release else b_BNPS
-                fused_BNPS = self.attend(a_BNPS, b_BNPS, c_BNPS) * (
-                    factor_BNPS @ self._c_spe(c_BNPS, d_BNPS)
-                )  # (3)
+                c_spe = self._c_spe(c_BNPS, d_BNPS)
+                fused_BNPS = self.attend(a_BNPS, b_BNPS, c_BNPS, factor_BNPS, c_spe)  # (3)
         output: Tensor = self.output(fused_BNPS.transpose(1, 2).flatten(2))
         return output
 
