@@ -118,6 +118,29 @@ class FittedTiles(Fitted, Protocol):
         ...
 
 
+@runtime_checkable
+class FittedRows(FittedTiles, Protocol):
+    """A `FixedTile` method that blends the tiles of a row by itself, where they were computed."""
+
+    @property
+    def blends_rows(self) -> bool:
+        """Return whether that is where it runs now."""
+        ...
+
+    def fuse_row(self, row: NetworkTile, down: Image, along: Image) -> Image:
+        """Fuse a prepared row of n overlapping tiles and sum them up, weighted.
+
+        Args:
+            row: What `prepare` makes of the whole row.
+            down: Weights along the rows of a tile, `(size,)`.
+            along: Weights along the columns of each tile, `(n, size)`.
+
+        Returns:
+            `(C, size, W)`, physical values.
+        """
+        ...
+
+
 class Method(Protocol):
     """A way to fuse, before it has seen the scene."""
 

@@ -13,6 +13,7 @@ from bandweave.methods.base import FixedTile, Local, Method, NetworkTile
 from bandweave.methods.nets.attention import Precision
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
+from bandweave.methods.nets.device_runner import DeviceRunner
 from bandweave.methods.nets.inference import GPU_BATCH, Device, TileRunner, make_runner
 from bandweave.methods.preparation import (
     FittedBase,
@@ -182,24 +183,26 @@ class FittedTileNetwork:
         return self.fuse_batch([self.prepare(pair)])[0]
 
     def prepare(self, pair: ImagePair, start: Image | None = None) -> NetworkTile:
-        """Bring a tile with its apron to what the weights know; cut the apron.
+        """Bring a tile, or a row of overlapping ones, with its apron to what the weights know.
 
         Args:
-            pair: The tile with its apron.
+            pair: The tile with its apron, which is cut.
             start: What the network starts from, of the same extent; see `Preparation`.
 
         Raises:
             ShapeError: The pair is not a tile with its apron.
         """
         size, apron = self.reach.size, self.reach.apron
-        if pair.shape != (size + 2 * apron, size + 2 * apron):
+        height, width = (side - 2 * apron for side in pair.shape)
+        is_row = width >= size and (width - size) % (size - self.reach.overlap) == 0
+        if height != size or not is_row:
             raise ShapeError(
                 f"The weights {self.card.name} fuse tiles of {size} pixels with {apron} pixels of "
                 f"context per side, got a pair of {pair.shape[0]} x {pair.shape[1]} pixels; fuse "
                 "larger images with `bandweave.fuse`."
             )
         tile = self.preparation(pair, start)
-        return _crop(tile, Window(apron, apron, size, size), pair.ratio)
+        return _crop(tile, Window(apron, apron, size, width), pair.ratio)
 
     def fuse_batch(self, tiles: Sequence[NetworkTile]) -> list[Image]:
         """Fuse prepared tiles; each result is the same whatever else is in the batch.
@@ -208,6 +211,23 @@ class FittedTileNetwork:
             One `hrms` `(C, size, size)` per tile, physical values in [0, full_scale], float32.
         """
         return list(from_unit(self.runner(*_batch(tiles, self.full_scale)), self.full_scale))
+
+    @property
+    def blends_rows(self) -> bool:
+        """Return whether tiles are blended where they are computed, see `FittedRows`."""
+        return isinstance(self.runner, DeviceRunner)
+
+    def fuse_row(self, row: NetworkTile, down: Image, along: Image) -> Image:
+        """Fuse a prepared row of tiles and sum them up, see `FittedRows`."""
+        assert isinstance(self.runner, DeviceRunner)
+        images = (row.spatial, row.spectral, *(() if row.start is None else (row.start,)))
+        return self.runner.fuse_row(
+            [np.asarray(image, np.float32) for image in images],
+            self.reach.size,
+            np.asarray(down, np.float32),
+            np.asarray(along, np.float32),
+            self.full_scale,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

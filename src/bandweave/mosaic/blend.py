@@ -95,6 +95,18 @@ class RowBlender:
             return self._finish(tile.row, rows)
         return None
 
+    def add_row(self, tile_row: int, blended: Image | None, valid: Mask) -> Band:
+        """Add a row of tiles that is summed up already; return the finished rows.
+
+        Args:
+            tile_row: Its number.
+            blended: `(C, n, W)`, weighted, on the rows and columns of the window it contributes to;
+                None where nothing was valid.
+            valid: `(n, W)`.
+        """
+        self._sum, self._valid = blended, valid
+        return self._finish(tile_row, self._rows_of(tile_row))
+
     def _rows_of(self, tile_row: int) -> Window:
         """Return the part of the window that a tile row contributes to."""
         return self._plan[tile_row, 0].write.intersection(

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bandweave.errors import NodataError, ResourceError
 from bandweave.methods.base import (
     Fitted,
     FittedBlocks,
+    FittedRows,
     FittedTiles,
     FixedTile,
     Local,
@@ -28,7 +28,8 @@ from bandweave.methods.base import (
 from bandweave.methods.statistics import SceneStatistics
 from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
-from bandweave.pair import ImagePair, Mask
+from bandweave.mosaic.tile_rows import TileRows, reflected, reflected_pair
+from bandweave.pair import Mask
 from bandweave.radiometry import Image
 from bandweave.source import PairSource
 from bandweave.threads import in_order
@@ -191,9 +192,15 @@ def run_scene(
             store.keep(row, band, tail)
         sink.write_rows(band.rows, band.valid)
 
-    tiles = [plan[r, c] for r in rows[len(finished) :] for c in plan.tile_cols(window)]
-    fused = _fused_tiles(fitted, source, tiles, precision, limits, stored=stored)
-    for (_, band, _), _ in in_order(write, _finished_rows(fused, blender), 1, ahead=1):
+    left = rows[len(finished) :]
+    if isinstance(fitted, FittedRows) and fitted.blends_rows:
+        joined = TileRows(fitted, source, plan, window, precision)
+        bands = joined.finished(left, blender, limits.workers)
+    else:
+        tiles = [plan[r, c] for r in left for c in plan.tile_cols(window)]
+        fused = _fused_tiles(fitted, source, tiles, precision, limits, stored=stored)
+        bands = _finished_rows(fused, blender)
+    for (_, band, _), _ in in_order(write, bands, 1, ahead=1):
         advance(band.valid.size)
 
 
@@ -284,8 +291,8 @@ def _preparation(
         valid = None if pair.valid is None else pair.valid[rows, cols]
         if valid is not None and not valid.any():
             return None, None
-        start = None if starts is None else _reflected(starts.read(inside), inside, tile.read)
-        return fitted.prepare(_reflected_pair(pair, inside, tile.read), start), valid
+        start = None if starts is None else reflected(starts.read(inside), inside, tile.read)
+        return fitted.prepare(reflected_pair(pair, inside, tile.read), start), valid
 
     return prepare
 
@@ -313,25 +320,6 @@ def _fuse_batch(fitted: FittedTiles, waiting: _Batch) -> list[FusedTile]:
         FusedTile(tile, None if own is None else next(results), valid)
         for tile, own, valid in waiting
     ]
-
-
-def _reflected_pair(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:
-    """Fill a tile that crosses the scene's edge by reflection (edge pixels repeated)."""
-    if inside == wanted:
-        return pair
-    return pair.replace(
-        spatial=_reflected(pair.spatial, inside, wanted),
-        spectral=_reflected(pair.spectral, inside.coarse(pair.ratio), wanted.coarse(pair.ratio)),
-        valid=None if pair.valid is None else _reflected(pair.valid[None], inside, wanted)[0],
-        grid=None,
-    )
-
-
-def _reflected(image: NDArray[Any], inside: Window, wanted: Window) -> NDArray[Any]:
-    """Fill an image `(C, H, W)` of `inside` up to `wanted` by reflection."""
-    rows = (inside.row - wanted.row, wanted.row_stop - inside.row_stop)
-    cols = (inside.col - wanted.col, wanted.col_stop - inside.col_stop)
-    return np.pad(image, [(0, 0), rows, cols], mode="symmetric")
 
 
 def _check_memory(fitted: Fitted, plan: TilePlan, limits: RunLimits) -> None:

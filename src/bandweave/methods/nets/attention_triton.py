@@ -215,7 +215,7 @@ def _polynomial_power(x):
 
 @triton.jit
 def _powers(x, M: tl.constexpr, N: tl.constexpr, polynomial: tl.constexpr):
-    """Return 2^x, x `(M, N)`; neighbouring columns, which one thread holds, go to different units."""
+    """Return 2^x, x `(M, N)`; of neighbouring columns, each goes to other units."""
     if polynomial == 0:
         power = tl.exp2(x)
     else:

@@ -7,7 +7,6 @@ last bits. So every tile, or every full batch, is computed in one fixed shape.
 from __future__ import annotations
 
 import copy
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, Protocol
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from bandweave.errors import ConfigError
 from bandweave.methods.nets.attention import Precision, has_bf16_products, use_precision
+from bandweave.methods.nets.device_runner import DeviceRunner
 from bandweave.methods.nets.network import FusionNetwork
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -24,9 +24,6 @@ Tiles = NDArray[np.float32]
 
 GPU_BATCH = 32
 """Tiles per call on a GPU, enough to fill it."""
-
-# They are one for all threads: who sets them holds this.
-_CUDNN_SWITCHES = threading.Lock()
 
 
 class TileRunner(Protocol):
@@ -67,14 +64,15 @@ def make_runner(
         device: `auto` takes a CUDA device where there is one.
         threads: Tiles computed side by side on the CPU; None for as many as torch would use.
         gpu_batch: Tiles per call on a GPU.
-        precision: Rounding of the products in the attention.
+        precision: Rounding of the products: in the attention on the CPU, in the whole network on a
+            GPU.
 
     Raises:
         ConfigError: `cuda` was asked for and there is none.
     """
     if chosen_device(device) == "cpu":
         return CpuRunner(model, threads, precision)
-    return CudaRunner(model, gpu_batch)
+    return DeviceRunner(_frozen_copy(model), gpu_batch, precision)
 
 
 def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
@@ -142,34 +140,6 @@ class CpuRunner:
             fused = self._model(*(_channels_last(image[None]) for image in images))
             tile: Tiles = fused[0].clamp(0, 1).numpy()
         return tile
-
-
-class CudaRunner:
-    """Batches of one fixed shape; the last one is filled with repetitions of its last tile."""
-
-    def __init__(self, model: FusionNetwork, batch: int = GPU_BATCH) -> None:
-        self._model = _frozen_copy(model).to("cuda")
-        self.batch = batch
-
-    def __call__(self, spatial: Tiles, spectral: Tiles, start: Tiles | None = None) -> Tiles:
-        """Fuse tiles of the unit range, see `TileRunner`."""
-        images = (spatial, spectral) if start is None else (spatial, spectral, start)
-        return np.concatenate(
-            [
-                self._fuse(*(image[first : first + self.batch] for image in images))
-                for first in range(0, len(spatial), self.batch)
-            ]
-        )
-
-    def _fuse(self, *images: Tiles) -> Tiles:
-        count = len(images[0])
-        order = np.minimum(np.arange(self.batch), count - 1)
-        # Without this, convolutions round their inputs to 10 bits of mantissa.
-        exact = torch.backends.cudnn.flags(allow_tf32=False)
-        with _CUDNN_SWITCHES, torch.inference_mode(), exact:
-            fused = self._model(*(_channels_last(image[order]).to("cuda") for image in images))
-            tiles: Tiles = fused[:count].clamp(0, 1).cpu().numpy()
-        return tiles
 
 
 def _frozen_copy(model: FusionNetwork) -> FusionNetwork:

@@ -139,7 +139,11 @@ class LearnedUpsampling(nn.Module):
         self.conv = nn.Conv2d(bands, ratio**2 * bands, 3, padding=1, bias=False)
 
     def forward(self, spectral: Tensor) -> Tensor:
-        """Return `(B, C, ratio h, ratio w)` from `(B, C, h, w)`."""
+        """Return `(B, C, ratio h, ratio w)` from `(B, C, h, w)`, in the type given."""
+        if torch.is_autocast_enabled(spectral.device.type):
+            # The network predicts what is added to this: bfloat16 would leave 8 bits of it.
+            with torch.autocast(spectral.device.type, enabled=False):
+                return self.forward(spectral)
         return functional.pixel_shuffle(self.conv(spectral), self.ratio)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bandweave.errors import ConfigError
-from bandweave.methods.nets.inference import CpuRunner, CudaRunner, make_runner
+from bandweave.methods.nets.inference import CpuRunner, make_runner
 
 
 @pytest.fixture
@@ -59,12 +59,3 @@ def test_without_a_gpu_cuda_is_refused_and_auto_takes_the_cpu(model, monkeypatch
     with pytest.raises(ConfigError, match="No CUDA device was found; use --device cpu"):
         make_runner(model, "cuda")
     assert isinstance(make_runner(model, "auto"), CpuRunner)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_gpu_agrees_and_fills_its_batches(model, tiles):
-    runner = CudaRunner(model)
-    fused = runner(*tiles)
-    np.testing.assert_allclose(fused, CpuRunner(model)(*tiles), rtol=0, atol=2e-5)
-    np.testing.assert_array_equal(runner(*(image[2:3] for image in tiles))[0], fused[2])
