@@ -33,9 +33,20 @@ def _tell(text: str) -> None:
     type=click.Path(file_okay=False),
     help="Folder of the run; runs/NAME by default. Run the same command again to go on.",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stop after this time with a checkpoint; run the same command again to go on.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the resolved settings and stop.")
 def command(
-    recipe: str, data: str | None, overrides: tuple[str, ...], out: str | None, *, dry_run: bool
+    recipe: str,
+    data: str | None,
+    overrides: tuple[str, ...],
+    out: str | None,
+    minutes: float | None,
+    *,
+    dry_run: bool,
 ) -> None:
     """Train a network; run the same command again to go on after any interruption.
 
@@ -62,6 +73,6 @@ def command(
             f"Training needs the package {error.name!r}; install it with "
             "`pip install 'bandweave[train]'`."
         ) from error
-    report = train(config, Path(out or Path("runs") / config.name), _tell)
+    report = train(config, Path(out or Path("runs") / config.name), _tell, minutes=minutes)
     if int(os.environ.get("RANK", "0")) == 0:
         click.echo(str(report.weights))

@@ -6,6 +6,7 @@ under `accelerate launch` or `torchrun` run this same file.
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from bandweave.errors import DivergenceError
+from bandweave.errors import ConfigError, DivergenceError
 from bandweave.methods.nets.card import read_card
 from bandweave.train.config import TrainConfig
 from bandweave.train.files import data_files
@@ -37,14 +38,16 @@ class TrainReport:
     step: int
     """Steps done."""
     is_finished: bool
-    """False after Ctrl-C."""
+    """False after Ctrl-C, or when the time was over."""
     scores: dict[str, dict[str, float]]
     """Scores of the best weights by validation image; empty where the run has none."""
     weights: Path
     """Best weights where the run validates, else the last ones."""
 
 
-def train(config: TrainConfig, out: Path, tell: Tell) -> TrainReport:
+def train(
+    config: TrainConfig, out: Path, tell: Tell, *, minutes: float | None = None
+) -> TrainReport:
     """Train until the last step, from the newest checkpoint in `out` if there is one.
 
     On the CPU with a fixed number of processes and threads, an interrupted run ends with the very
@@ -55,13 +58,16 @@ def train(config: TrainConfig, out: Path, tell: Tell) -> TrainReport:
         config: The run.
         out: Its folder.
         tell: Receives progress as sentences (on the first process).
+        minutes: Time after which to write a checkpoint and stop, for one process; None for none.
 
     Raises:
-        ConfigError: `out` holds another run, or the data have changed.
+        ConfigError: `out` holds another run, the data have changed, or several processes were given
+            a time.
         DivergenceError: The loss is not finite; the last checkpoint is kept.
         OutputError: A checkpoint could not be written; the last one is kept.
         FusionError: The data are missing, unreadable or do not suit the network.
     """
+    begin = time.monotonic()
     # On a CPU bfloat16 gains in the attention alone, which the network does by itself.
     is_mixed = config.precision == "bf16" and torch.cuda.is_available()
     accelerator = Accelerator(
@@ -76,7 +82,7 @@ def train(config: TrainConfig, out: Path, tell: Tell) -> TrainReport:
     report = _Reporter(config, run, done.step, tell if is_first else None)
 
     losses: list[Tensor] = []
-    with _stop_signal(accelerator) as stop:
+    with _stop_signal(accelerator, begin, minutes) as stop:
         for batch, origins in runtime.batches.since(done.step):
             # Only networks that draw numbers themselves need this; it makes resuming exact.
             torch.manual_seed(config.seed + done.step)
@@ -175,11 +181,21 @@ class _Reporter:
 
 
 @contextmanager
-def _stop_signal(accelerator: Accelerator) -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a checkpoint and an orderly end; the second one stops at once."""
+def _stop_signal(
+    accelerator: Accelerator, begin: float, minutes: float | None
+) -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a checkpoint and an orderly end; the second one stops at once.
+
+    So does the end of the time that is given from `begin` on.
+    """
     asked: list[int] = []
     # Processes would leave the loop at different steps, and wait for each other for ever.
     if accelerator.num_processes > 1:
+        if minutes is not None:
+            raise ConfigError(
+                "Several processes cannot stop after some minutes by themselves; leave --minutes "
+                "out, or train in one process."
+            )
         yield lambda: False
         return
 
@@ -190,6 +206,7 @@ def _stop_signal(accelerator: Accelerator) -> Iterator[Callable[[], bool]]:
 
     before = signal.signal(signal.SIGINT, remember)
     try:
-        yield lambda: bool(asked)
+        end = math.inf if minutes is None else begin + 60 * minutes
+        yield lambda: bool(asked) or time.monotonic() > end
     finally:
         signal.signal(signal.SIGINT, before)

@@ -294,3 +294,13 @@ def test_it_learns_one_batch_by_heart(tmp_path: Path) -> None:
     run(config, tmp_path / "run")
     mean_square = losses(tmp_path / "run")[-1][1]
     assert mean_square < 1e-6, f"{-10 * np.log10(mean_square):.1f} dB"
+
+
+def test_slices_of_time_end_with_the_bits_of_an_undisturbed_run(
+    data: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    for step in range(1, 8):  # a slice too short for a second step
+        report = train(small_config(data), tmp_path, lambda _: None, minutes=1e-9)
+        assert (report.step, report.is_finished) == (step, False)
+    assert train(small_config(data), tmp_path, lambda _: None, minutes=60).is_finished
+    assert final_bits(tmp_path) == final_bits(undisturbed)
