@@ -96,8 +96,12 @@ def recipe(
 
 
 def networks(task: str) -> list[str]:
-    """Return the networks for a task."""
-    return [name for name, entry in NETWORKS.items() if entry.task in (task, "both")]
+    """Return the published networks for a task."""
+    return [
+        name
+        for name, entry in NETWORKS.items()
+        if entry.task in (task, "both") and entry.parity != "none published"
+    ]
 
 
 def worldview(folder: Path, out: Path, steps: int) -> list[Training]:

@@ -43,7 +43,15 @@ TAKES_A_CONSTANT_PAN = {
 }
 
 # Sums over the scene that `fuse` gathers in single precision.
-PRECISE = {"gsa", "bt_h", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_r", "bdsd_pc"}
+PRECISE = {
+    "gsa",
+    "bt_h",
+    "mtf_glp_fs",
+    "mtf_glp_hpm",
+    "mtf_glp_hpm_r",
+    "bdsd_pc",
+    "classical_ensemble",
+}
 
 # Largest difference between tiles and the whole. A guide and its square or root are nearly
 # dependent: what a window's running sums round is enlarged by up to 1 / ε = 1e7.
@@ -167,7 +175,7 @@ def test_statistics_ignore_masked_pixels(name):
 def test_tiled_is_whole_and_a_window_is_its_part(name, ratio, monkeypatch):
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (96, 120))
     # Four bands by their names: BT-H takes its haze from percentiles, which stream as well.
-    is_ranked = name == "bt_h" and ratio == 4
+    is_ranked = name in {"bt_h", "classical_ensemble"} and ratio == 4
     shape = (41, 53) if ratio == 6 else (59, 83)
     pair = make_pair(ratio, shape, bands=4 if is_ranked else 3)
     valid = np.ones(pair.shape, dtype=bool)

@@ -30,6 +30,7 @@ from bandweave.methods.statistics import Features, Measurement, SceneStatistics
 from bandweave.pair import ImagePair, Mask, PairProfile
 from bandweave.radiometry import Image
 from bandweave.sensors import Sensor
+from bandweave.window import Window
 
 # ε as a share of the squared unit range: below it the guides' variance is taken for noise.
 _FLOOR = 1e-6
@@ -174,9 +175,12 @@ class LocalRegression:
         require_blur(profile, self.id)
         if profile.full_scale is not None:
             return None
-        return Measurement(
-            lambda pair, core: Features(core.cut(pair.spatial), pair.spectral[:0]), apron=0
-        )
+
+        def features(pair: ImagePair, core: Window) -> Features:
+            none = core.coarse(pair.ratio).cut(pair.spectral)[:0]
+            return Features(core.cut(pair.spatial), none)
+
+        return Measurement(features, apron=0)
 
     def fit(
         self, profile: PairProfile, statistics: SceneStatistics | None

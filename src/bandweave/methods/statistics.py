@@ -119,6 +119,8 @@ class Features:
     """Fine features of which percentiles are wanted, too."""
     ranked_coarse: tuple[int, ...] = ()
     """Coarse features of which percentiles are wanted."""
+    parts: tuple[Features, ...] = ()
+    """Of methods that are measured in the same pass, each summed by itself."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,6 +131,8 @@ class SceneStatistics:
     coarse: Moments
     distributions: tuple[Distribution, ...] = ()
     """One per feature of `Features.ranked`, then of `Features.ranked_coarse`."""
+    parts: tuple[SceneStatistics, ...] = ()
+    """Those of `Features.parts`."""
 
     @classmethod
     def of(cls, features: Features, pair: ImagePair) -> SceneStatistics:
@@ -140,14 +144,17 @@ class SceneStatistics:
                 *_distributions(features.fine, features.ranked, pair.valid),
                 *_distributions(features.coarse, features.ranked_coarse, pair.coarse_valid),
             ),
+            tuple(cls.of(part, pair) for part in features.parts),
         )
 
     def merged(self, other: SceneStatistics) -> SceneStatistics:
         """Add the pixels of another window."""
-        parts = zip(self.distributions, other.distributions, strict=True)
+        distributions = zip(self.distributions, other.distributions, strict=True)
+        parts = zip(self.parts, other.parts, strict=True)
         return SceneStatistics(
             self.fine.merged(other.fine),
             self.coarse.merged(other.coarse),
+            tuple(mine.merged(theirs) for mine, theirs in distributions),
             tuple(mine.merged(theirs) for mine, theirs in parts),
         )
 

@@ -291,6 +291,17 @@ METHODS: dict[str, MethodEntry] = {
         create=_late("local_regression", "RegressionEnsemble"),
         needs_instruments=True,
     ),
+    "classical_ensemble": MethodEntry(
+        id="classical_ensemble",
+        name="classical ensemble",
+        family="ensemble",
+        citation="mean of BT-H, MTF-GLP-HPM-R, BDSD-PC and local regression; ours",
+        reach="local after whole-scene statistics",
+        statistics="those of its members, in one pass",
+        parity="mean of its members",
+        ratios="any whole ratio; MTF gains needed",
+        create=_late("classical_ensemble", "ClassicalEnsemble"),
+    ),
     "tv": MethodEntry(
         id="tv",
         name="TV",

@@ -113,7 +113,7 @@ NETWORKS: dict[str, NetworkEntry] = {
     ),
     "u2net_ensemble": NetworkEntry(
         name="U2Net on an ensemble",
-        task="hyperspectral super-resolution",
+        task="both",
         citation="blocks of Peng, Guo, Wu and Deng 2023, ACM MM; what they work on is ours",
         parity="none published",
         ratios="any whole ratio that its base takes",

@@ -41,6 +41,7 @@ _FAMILIES = (
     "variational",
     "local regression",
     "interpolation",
+    "ensemble",
 )
 # Where a name may stand beside its point, in points, the best place first.
 _PLACES = (
@@ -87,7 +88,8 @@ def tradeoff_figure(table: ScoreTable, cost: Cost, metric: str | None = None) ->
     axis.xaxis.set_major_formatter(plain)
     axis.grid(visible=True)
     _front(axis, points, metric)
-    for colour, marker, family in zip(COLOURS, MARKERS, _FAMILIES, strict=True):
+    looks = zip((*COLOURS, INK), (*MARKERS, "X"), _FAMILIES, strict=True)
+    for colour, marker, family in looks:
         own = [one for one in points if find_method(one.row.method).family == family]
         axis.plot(
             [one.cost for one in own],
