@@ -197,6 +197,30 @@ def test_a_broken_run_leaves_nothing_and_resume_goes_on(run, pair, weights, tmp_
     assert not (tmp_path / ".out.tif.rows").exists()
 
 
+def test_brovey_takes_weights_as_gdal_does(run, pair, tmp_path) -> None:
+    options = ("--method", "brovey", "--align", "off", "--dtype", "float64")
+    with rasterio.open(pair[1]) as file:
+        bands = file.count
+    weights = [0.2 + 0.1 * k for k in range(bands)]  # need not sum to 1
+    out = tmp_path / "weighted.tif"
+    given = ",".join(map(str, weights))
+    status, _, err = run("fuse", *pair, out, *options, "--band-weights", given)
+    assert status == 0, err
+    with rasterio.open(out) as file:
+        fused = file.read()
+        assert json.loads(file.tags(ns="BANDWEAVE")["BAND_WEIGHTS"]) == pytest.approx(weights)
+    with rasterio.open(pair[0]) as file:
+        pan = file.read(1)[: fused.shape[1], : fused.shape[2]]
+    # The weighted sum of the result is the PAN, whatever the interpolation.
+    np.testing.assert_allclose(np.tensordot(weights, fused, 1), pan, rtol=1e-5)
+    refused(
+        run("fuse", *pair, tmp_path / "o.tif", *options, "--band-weights", "1"),
+        f"{bands} bands, 1 weights",
+    )
+    other = ("--method", "gsa", "--band-weights", given)
+    refused(run("fuse", *pair, tmp_path / "o.tif", *other), "gsa takes no band weights")
+
+
 def test_arrays_are_fused_to_an_array(rng) -> None:
     truth = smooth_truth(3, 60, 44)
     pan, lrms = truth.mean(0), truth.reshape(3, 15, 4, 11, 4).mean((2, 4))

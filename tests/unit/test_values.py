@@ -126,6 +126,7 @@ def test_unit_scaling_is_fixed_and_keeps_the_type() -> None:
         ({"bands": (0, 1)}, "a whole number of 1 or more is expected, got"),
         ({"bands": ()}, "one or more values"),
         ({"mtf_gain": (0.3, 1.0)}, "above 0 and below 1"),
+        ({"band_weights": (0.5, -0.5)}, "0 or more"),
         ({"window": (0, 0, 64.5, 64)}, "window"),
         ({"align": "no"}, "auto, off, or 2 values are expected"),
         ({"extent": "union"}, "extent"),

@@ -64,6 +64,13 @@ def _cores() -> int:
     help="Bands far from the PAN's wavelengths: interpolated, fused too, or refused.",
 )
 @click.option(
+    "--band-weights",
+    metavar="W,...",
+    callback=list_of(float, "0.3,0.4,0.3"),
+    help="Weight of each fused band in brovey's intensity, as `gdal_pansharpen -w`; equal ones if "
+    "not given.",
+)
+@click.option(
     "--convention",
     type=click.Choice(["scene", "toolbox"]),
     default="scene",

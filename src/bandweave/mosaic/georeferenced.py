@@ -260,6 +260,7 @@ def _provenance(report: FuseReport, pair: RasterPair) -> dict[str, str]:
         "WEIGHTS_SHA256": report.weights_sha256,
         "PRECISION": report.precision,
         "CONVENTION": None if report.convention == "scene" else report.convention,
+        "BAND_WEIGHTS": json.dumps(report.band_weights) if report.band_weights else None,
         "UNCOVERED_BANDS": json.dumps(report.uncovered) if report.uncovered else None,
         "FULL_SCALE": report.full_scale,
         "PAN_SIGMA": report.pan_sigma,

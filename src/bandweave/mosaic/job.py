@@ -50,6 +50,8 @@ class FuseReport:
     full_scale: float | None = None
     convention: str = "scene"
     """`toolbox` where a classical method was run as the MATLAB toolbox has it."""
+    band_weights: tuple[float, ...] | None = None
+    """Weights of the bands in brovey's intensity where they were given."""
     uncovered: tuple[str, ...] = ()
     """Bands that were interpolated and not fused, being far from the PAN's wavelengths."""
     pan_sigma: float | None = None

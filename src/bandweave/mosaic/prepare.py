@@ -94,6 +94,7 @@ def prepare_job(
         precision=created.precision,
         full_scale=profile.full_scale if selection.entry.is_learned else None,
         convention=config.convention,
+        band_weights=config.band_weights,
         uncovered=created.uncovered,
         pan_sigma=created.pan_sigma,
         consistency=consistency,
@@ -180,7 +181,15 @@ def _create(
     limits: RunLimits,
     note: Callable[[str], None],
 ) -> _Created:
-    """Make the method; a learned one with the PAN matched to its weights."""
+    """Make the method; a learned one with the PAN matched to its weights.
+
+    Raises:
+        ConfigError: An option was given that the method does not have.
+    """
+    if config.band_weights is not None and selection.entry.id != "brovey":
+        raise ConfigError(
+            f"{selection.entry.id} takes no band weights; leave out --band-weights, or use brovey."
+        )
     if not selection.entry.is_learned:
         return _created_classical(selection.entry, source, config, note)
     # torch is loaded here and not before: classical methods start without it.
@@ -233,7 +242,12 @@ def _created_classical(
         )
         return _Created(entry.create_toolbox())
     assert entry.create is not None
-    method, passed = for_covered_bands(entry.create(), source.profile, config.uncovered, note)
+    method = entry.create()
+    if config.band_weights is not None:
+        from bandweave.methods.substitution.brovey import Brovey  # noqa: PLC0415  # if it is run
+
+        method = Brovey(config.band_weights)
+    method, passed = for_covered_bands(method, source.profile, config.uncovered, note)
     return _Created(method, uncovered=passed)
 
 

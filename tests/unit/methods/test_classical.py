@@ -88,7 +88,7 @@ def test_methods_for_a_pan_refuse_several_spatial_bands(method, pair: ImagePair)
 
 
 def test_brovey_wants_one_weight_per_band(pair: ImagePair) -> None:
-    with pytest.raises(BandCountError, match="3 bands, 2 weights"):
+    with pytest.raises(BandCountError, match="each band that it fuses: 3 bands, 2 weights"):
         fuse(Brovey(weights=(0.5, 0.5)), pair)
 
 

@@ -58,7 +58,7 @@ class Brovey:
     """
 
     weights: tuple[float, ...] | None = None
-    """Weight of each band in the intensity, summing to 1; None for equal weights."""
+    """Weight w_k of each band in the intensity, used as given; None for equal weights, 1/C."""
     id: str = "brovey"
     precision: type[np.float32 | np.float64] = np.float32
 
@@ -78,7 +78,8 @@ class Brovey:
         weights = self.weights or (1.0 / profile.bands,) * profile.bands
         if len(weights) != profile.bands:
             raise BandCountError(
-                f"brovey needs one weight per band: {profile.bands} bands, {len(weights)} weights."
+                f"brovey needs one weight for each band that it fuses: {profile.bands} bands, "
+                f"{len(weights)} weights."
             )
         return FittedBrovey(
             Local(interpolation_apron(profile.ratio), is_rowwise=True), tuple(weights)
