@@ -1,7 +1,12 @@
-"""What the documents say exists: links, commands, options, decisions."""
+"""What the documents say exists: links, tables, names, cards, targets.
+
+Commands are run by test_documented_commands.py, links with their anchors and everything else of the
+site by `make docs`.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -9,13 +14,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import bandweave
+from bandweave import metrics
 from bandweave.cli.main import COMMANDS, cli
 from bandweave.config import FuseConfig
 from bandweave.methods.nets.card import parse_card
 from bandweave.methods.nets.table import NETWORKS
+from bandweave.methods.table import METHODS
+from documented_commands import PAGES, ROOT
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_SPEC = importlib.util.spec_from_file_location("methods_table", ROOT / "docs" / "methods_table.py")
+assert _SPEC is not None
+assert _SPEC.loader is not None
+METHODS_PAGE = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(METHODS_PAGE)
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
@@ -26,18 +38,23 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_commands_and_options_exist(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for line in re.findall(r"^    (?:\$ )?bandweave (.+)$", text, flags=re.MULTILINE):
-        words = line.split("#")[0].split()
-        names = [words[0], *(w for k, w in enumerate(words) if k and words[k - 1] == "|")]
-        for name in names:
-            assert name in COMMANDS, f"{page.name}: bandweave {name}"
-        sub = [w for w in words[1:2] if words[0] == "simulate"]
-        known = CliRunner().invoke(cli, [words[0], *sub, "--help"], catch_exceptions=False).output
-        for option in re.findall(r"(--[a-z][a-z-]*)", line):
-            assert option in known, f"{page.name}: bandweave {words[0]} {option}"
+def test_tables_of_methods_are_current() -> None:
+    assert METHODS_PAGE.with_tables(METHODS_PAGE.DOCUMENT.read_text()) == (
+        METHODS_PAGE.DOCUMENT.read_text()
+    ), "run: python docs/methods_table.py --write"
+    written = re.findall(r"^\| `(\w+)` \|", METHODS_PAGE.DOCUMENT.read_text(), flags=re.MULTILINE)
+    assert sorted(written) == sorted(METHODS)
+
+
+def test_the_python_page_has_every_public_name() -> None:
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in bandweave.__all__:
+        assert f":: bandweave.{name}\n" in page, name
+    for name in metrics.__all__:
+        assert re.search(rf"\b{name}\b", page), name
+    functions = {getattr(m.function, "func", m.function) for m in metrics.METRICS.values()}
+    for function in functions:
+        assert f":: {function.__module__}.{function.__name__}\n" in page, function
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
