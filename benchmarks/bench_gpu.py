@@ -1,0 +1,549 @@
+"""Everything that has a bar on a GPU, measured by one command on a machine that has one.
+
+    python benchmarks/bench_gpu.py --out FOLDER [--only limits attention scene precision training]
+    python benchmarks/bench_gpu.py --out FOLDER --cpu-rehearsal
+
+Writes FOLDER/NAME.json for each part (environment, median, best and worst round) and, from what is
+there, FOLDER/roofline.png (extra `plots`). `--cpu-rehearsal` runs the same code on tiny sizes on
+the CPU, the kernels in Triton's interpreter: its figures mean nothing.
+
+A session of 30 minutes in slices of 10, each a command of its own:
+
+    python benchmarks/bench_gpu.py --out gpu --only limits attention
+    python benchmarks/bench_gpu.py --out gpu --only scene precision --shared SHARED --weights FILE
+    python benchmarks/bench_gpu.py --out gpu --only training
+
+and where the training set is at hand, in as many slices as it takes:
+
+    bandweave train u2net-wv3-paper --data PANCOLLECTION --set precision=bf16 --minutes 9
+
+* limits: exponentials, products of matrices and bytes per second of this device.
+* attention: the Triton kernels, cut in several ways and with part of the powers as a polynomial,
+  beside every backend of `scaled_dot_product_attention`, forward alone and with the gradient.
+* scene: a scene in memory to a scene in memory, 8 bands, overlap 16, beside the released way (one
+  tile after the other, explicit softmax matrix) on the same device.
+* precision: PSNR in bf16 less that in fp32 on the two real samples, with trained weights.
+* training: steps at batch 16 beside the released loop, with the data and their symmetries on the
+  device, called one by one and recorded as one graph; and the profile of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from bandweave.methods.learned import FittedTileNetwork, LearnedMethod
+from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.card import PUBLISHED_WV3
+from bandweave.methods.nets.checkpoint import Weights
+from bandweave.methods.nets.compat import PUBLISHED_NAMES
+from bandweave.methods.nets.device_runner import DeviceRunner
+from bandweave.methods.nets.u2net import U2Net
+from bandweave.methods.nets.u2net_config import U2NetConfig
+from bandweave.methods.nets.zoo import load_named
+from bandweave.metrics.reduced import evaluate_rr
+from bandweave.mosaic.runner import ArraySink, RunLimits, run_scene
+from bandweave.pair import ImagePair
+from bandweave.source import ArraySource
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+from oracles.released_u2net import u2net as released_u2net  # noqa: E402
+
+FULL_SCALE, BANDS, TILE, HEAD = 2047.0, 8, 64, 16
+SCHEDULE = 200_000  # steps of the paper's training
+PRECISIONS: tuple[Precision, Precision] = ("fp32", "bf16")
+Call = Callable[[], object]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    rounds: int
+    calls: int
+    """Calls in a row between two looks at the clock."""
+    maps: tuple[tuple[int, int, int], ...]
+    """Tiles, heads and pixels of the attention's maps."""
+    scene: int
+    released: int
+    """Side of the scene that the released way fuses."""
+    batches: tuple[int, ...]
+    training_batch: int
+    patches: int
+
+
+FULL = Size(7, 10, ((32, 2, 4096), (32, 4, 1024), (32, 8, 256)), 4096, 512, (32, 64, 128), 16, 2000)
+TINY = Size(1, 1, ((1, 1, 64),), 96, 64, (2,), 2, 4)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A device and what to measure on it."""
+
+    device: torch.device
+    size: Size
+    options: argparse.Namespace
+
+    @property
+    def is_cuda(self) -> bool:
+        """Tell whether this is the real thing."""
+        return self.device.type == "cuda"
+
+    def wait(self) -> None:
+        """Wait for the device."""
+        if self.is_cuda:
+            torch.cuda.synchronize()
+
+    def compared(self, calls: dict[str, Call], *, each: int | None = None) -> dict[str, Row]:
+        """Time calls in turn, several rounds; what fails is named with its reason."""
+        seconds: dict[str, list[float]] = {}
+        failed: dict[str, Row] = {}
+        for name, call in calls.items():
+            try:
+                call()
+                self.wait()
+                seconds[name] = []
+            except Exception as error:  # noqa: BLE001  # a backend may refuse in any way
+                failed[name] = {"failed": (str(error) or repr(error)).splitlines()[0][:200]}
+        count = each or self.size.calls
+        for _ in range(self.size.rounds):
+            for name, taken in seconds.items():
+                start = time.perf_counter()
+                for _ in range(count):
+                    calls[name]()
+                self.wait()
+                taken.append((time.perf_counter() - start) / count)
+        return {name: spread(taken) for name, taken in seconds.items()} | failed
+
+
+def spread(seconds: list[float]) -> Row:
+    return {
+        "seconds": statistics.median(seconds),
+        "best": min(seconds),
+        "worst": max(seconds),
+    }
+
+
+def environment(bench: Bench) -> Row:
+    found: Row = {
+        "date": time.strftime("%Y-%m-%d"),
+        "device": platform.processor() or platform.machine(),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "rehearsal": not bench.is_cuda,
+    }
+    try:
+        import triton  # noqa: PLC0415
+
+        found["triton"] = triton.__version__
+    except ModuleNotFoundError:
+        found["triton"] = None
+    if bench.is_cuda:
+        properties = torch.cuda.get_device_properties(bench.device)
+        found |= {
+            "device": properties.name,
+            "multiprocessors": properties.multi_processor_count,
+            "memory GiB": round(properties.total_memory / 2**30, 1),
+            "cuda": torch.version.cuda,
+        }
+    return found
+
+
+def limits(bench: Bench) -> dict[str, Row]:
+    """Return how many exponentials, matrix products and bytes a second this device does."""
+    side, length = (8192, 2**28) if bench.is_cuda else (64, 2**10)
+    factors = torch.randn((2, side, side), device=bench.device, dtype=torch.bfloat16)
+    given, taken = torch.zeros((2, length), device=bench.device)
+    calls: dict[str, Call] = {
+        "products": lambda: factors[0] @ factors[1],
+        "copy": lambda: taken.copy_(given),
+    }
+    work = {"products": 2 * side**3, "copy": 8 * length}
+    try:
+        from gpu_kernels import exponentials  # noqa: PLC0415
+
+        programs, repeats = (2**14, 512) if bench.is_cuda else (1, 2)
+        for kind in ("exponentials", "polynomials", "exponentials flushed"):
+            if kind == "exponentials flushed" and not bench.is_cuda:
+                continue  # inline assembly
+            calls[kind] = partial(exponentials, kind, programs, repeats, bench.device)
+            work[kind] = programs * repeats * 1024
+    except ModuleNotFoundError as error:
+        print(f"Without exponentials: {error}.")
+    rows = bench.compared(calls)
+    for name, row in rows.items():
+        if "seconds" in row:
+            row["per second"] = work[name] / row["best"]
+    return rows
+
+
+def attention(bench: Bench) -> dict[str, Row]:
+    """Compare kernels on the maps of U2Net's three scales."""
+    rows: dict[str, Row] = {}
+    for tiles, heads, pixels in bench.size.maps:
+        dtype = torch.bfloat16 if bench.is_cuda else torch.float32
+        maps = torch.randn((tiles, pixels, 3, heads, HEAD), device=bench.device, dtype=dtype)
+        given = [one.transpose(1, 2).requires_grad_() for one in maps.unbind(2)]
+        matrix = torch.softmax(torch.randn((tiles, heads, HEAD, HEAD), device=bench.device), -1)
+        ways = attention_ways(bench, matrix.to(dtype))
+        for passes in ("forward", "forward and gradient"):
+            calls = {name: partial(attended, way, given, passes) for name, way in ways.items()}
+            for name, row in bench.compared(calls).items():
+                row["exponentials"] = tiles * heads * pixels**2
+                rows[f"{pixels} pixels, {passes}, {name}"] = row
+    return rows
+
+
+Attend = Callable[[list[torch.Tensor]], torch.Tensor]
+
+
+def attention_ways(bench: Bench, matrix: torch.Tensor) -> dict[str, Attend]:
+    """Return what is compared; all compute the block's whole product."""
+
+    def backend(kind: SDPBackend, given: list[torch.Tensor]) -> torch.Tensor:
+        with sdpa_kernel(kind):
+            return functional.scaled_dot_product_attention(*given) * (given[0] @ matrix)
+
+    ways: dict[str, Attend] = {
+        f"sdpa {kind.name.lower()}": partial(backend, kind)
+        for kind in (
+            SDPBackend.FLASH_ATTENTION,
+            SDPBackend.EFFICIENT_ATTENTION,
+            SDPBackend.CUDNN_ATTENTION,
+            SDPBackend.MATH,
+        )
+    }
+    try:
+        from bandweave.methods.nets.attention_triton import Blocks, attend  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        print(f"Without the kernels: {error}.")
+        return ways
+
+    def kernel(blocks: Blocks, given: list[torch.Tensor]) -> torch.Tensor:
+        return attend(*given, given[0], matrix, blocks=blocks)
+
+    cuts = [
+        Blocks(queries, keys, warps, stages)
+        for queries, keys, warps, stages in (
+            (128, 64, 4, 3),
+            (128, 128, 4, 3),
+            (128, 128, 8, 3),
+            (64, 64, 4, 3),
+            (64, 128, 4, 4),
+            (256, 64, 8, 3),
+        )
+    ]
+    cuts += [replace(cuts[0], polynomial=2), replace(cuts[0], polynomial=4)]
+    if not bench.is_cuda:
+        cuts = [Blocks(32, 32, 4, 1), Blocks(32, 32, 4, 1, polynomial=4)]
+    for cut in cuts:
+        name = f"kernel {cut.queries} x {cut.keys}, {cut.warps} warps, {cut.stages} stages"
+        part = f", one power in {cut.polynomial} a polynomial" if cut.polynomial else ""
+        ways[name + part] = partial(kernel, cut)
+    return ways
+
+
+def attended(way: Attend, given: list[torch.Tensor], passes: str) -> None:
+    if passes == "forward":
+        with torch.no_grad():
+            way([image.detach() for image in given])
+        return
+    result = way(given)
+    torch.autograd.grad(result, given, result.detach())
+
+
+def random_weights() -> Weights:
+    torch.manual_seed(0)
+    return Weights(U2Net(U2NetConfig(bands=BANDS)).eval(), PUBLISHED_WV3, "random")
+
+
+def random_pair(side: int) -> ImagePair:
+    rng = np.random.default_rng(0)
+    return ImagePair(
+        spatial=rng.uniform(0, FULL_SCALE, (1, side, side)).astype(np.float32),
+        spectral=rng.uniform(0, FULL_SCALE, (BANDS, side // 4, side // 4)).astype(np.float32),
+        ratio=4,
+        phase=PUBLISHED_WV3.phase,
+        full_scale=FULL_SCALE,
+    )
+
+
+def fitted_on(
+    bench: Bench, weights: Weights, pair: ImagePair, precision: Precision, batch: int
+) -> FittedTileNetwork:
+    fitted = LearnedMethod(weights, "cpu").fit(pair.profile, None)
+    assert isinstance(fitted, FittedTileNetwork)
+    model = copy.deepcopy(weights.model).eval().to(memory_format=torch.channels_last)
+    return replace(fitted, runner=DeviceRunner(model, batch, precision, bench.device))
+
+
+def fused(fitted: FittedTileNetwork, pair: ImagePair) -> np.ndarray:
+    sink, limits = ArraySink(), RunLimits(workers=min(os.cpu_count() or 1, 8))
+    run_scene(fitted, ArraySource(pair), sink, precision=np.float32, limits=limits)
+    return sink.hrms
+
+
+def scene(bench: Bench) -> dict[str, Row]:
+    """Fuse scenes in memory; megapixels are those of the PAN."""
+    weights, size = random_weights(), bench.size
+    pair, small = random_pair(size.scene), random_pair(size.released)
+    calls: dict[str, Call] = {"released": lambda: released_scene(bench, weights, small)}
+    megapixels = {"released": size.released**2 / 1e6}
+    for precision in PRECISIONS:
+        for batch in size.batches:
+            name = f"bandweave {precision}, batches of {batch}"
+            calls[name] = partial(fused, fitted_on(bench, weights, pair, precision, batch), pair)
+            megapixels[name] = size.scene**2 / 1e6
+    rows = bench.compared(calls, each=1)
+    for name, row in rows.items():
+        if "seconds" in row:
+            row["megapixels per second"] = megapixels[name] / row["seconds"]
+    return rows
+
+
+def released_scene(bench: Bench, weights: Weights, pair: ImagePair) -> list[np.ndarray]:
+    """Fuse tiles of 64 + 2 x 4 pixels one after the other, as the released program does."""
+    state = weights.model.state_dict()
+    tensors = {theirs: state[ours].to(bench.device) for theirs, ours in PUBLISHED_NAMES.items()}
+    margins = ((0, 0), (4, 4), (4, 4)), ((0, 0), (1, 1), (1, 1))
+    pan, lrms = (
+        np.pad(image / FULL_SCALE, margin, mode="reflect").astype(np.float32)
+        for image, margin in zip((pair.spatial, pair.spectral), margins, strict=True)
+    )
+    tiles = []
+    for row in range(0, pair.shape[0], TILE):
+        for col in range(0, pair.shape[1], TILE):
+            fine = pan[None, :, row : row + TILE + 8, col : col + TILE + 8]
+            rows, cols = (slice(k // 4, k // 4 + TILE // 4 + 2) for k in (row, col))
+            given = (
+                torch.from_numpy(t).to(bench.device) for t in (fine, lrms[None, :, rows, cols])
+            )
+            with torch.no_grad():
+                tiles.append(released_u2net(tensors, *given).clamp(0, 1).cpu().numpy())
+    return tiles
+
+
+def precision(bench: Bench) -> dict[str, Row]:
+    """Score both precisions against the truth."""
+    if bench.is_cuda:
+        from bench_precision import samples  # noqa: PLC0415
+
+        weights = load_named(bench.options.weights)
+        cases = [case for case in samples(Path(bench.options.shared)) if not case[3]]
+    else:
+        weights, pair = random_weights(), random_pair(TILE)
+        cases = [("noise", pair, fused(fitted_on(bench, weights, pair, "fp32", 1), pair) + 1, 0.0)]
+    rows: dict[str, Row] = {}
+    for name, pair, gt, _ in cases:
+        scores = {}
+        for kind in PRECISIONS:
+            image = fused(fitted_on(bench, weights, pair, kind, 32), pair)
+            scores[kind] = evaluate_rr(
+                image.astype(np.float64),
+                gt.astype(np.float64),
+                ratio=pair.ratio,
+                full_scale=pair.full_scale,
+                protocol="dlpan-rr-uncut",
+                metrics=("psnr",),
+            ).values["psnr"]
+        rows[name] = {**scores, "bf16 - fp32, dB": scores["bf16"] - scores["fp32"]}
+    return rows
+
+
+def training(bench: Bench) -> dict[str, Row]:
+    """Time optimiser steps on patches that lie on the device."""
+    data = patches_on(bench)
+    calls: dict[str, Call] = {"released": released_step(bench, data)}
+    for kind in PRECISIONS:
+        calls[f"bandweave {kind}"] = our_step(bench, data, kind)
+    if bench.is_cuda:
+        for kind in PRECISIONS:
+            calls[f"bandweave {kind}, one graph"] = recorded(our_step(bench, data, kind))
+    rows = bench.compared(calls)
+    for row in rows.values():
+        if "seconds" in row:
+            row["steps per second"] = 1 / row["seconds"]
+            row["minutes for the schedule"] = SCHEDULE * row["seconds"] / 60
+    kinds = [torch.profiler.ProfilerActivity.CPU]
+    if bench.is_cuda:
+        kinds.append(torch.profiler.ProfilerActivity.CUDA)
+    with torch.profiler.profile(activities=kinds) as profile:
+        calls["bandweave bf16"]()
+        bench.wait()
+    order = "self_device_time_total" if bench.is_cuda else "self_cpu_time_total"
+    table = profile.key_averages().table(sort_by=order, row_limit=25)
+    (Path(bench.options.out) / "training_profile.txt").write_text(table)
+    return rows
+
+
+Patches = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def patches_on(bench: Bench) -> Patches:
+    shapes = ((1, TILE), (BANDS, TILE // 4), (BANDS, TILE))
+    count = bench.size.patches
+    pan, lrms, gt = (torch.rand(count, c, n, n, device=bench.device) for c, n in shapes)
+    return pan, lrms, gt
+
+
+def drawn(data: Patches, batch: int) -> list[torch.Tensor]:
+    """Draw a batch and turn half of it, without leaving the device."""
+    chosen = torch.randint(len(data[0]), (batch,), device=data[0].device)
+    halves = zip(*(image[chosen].chunk(2) for image in data), strict=True)
+    first, second = next(halves), next(halves)
+    turned = zip(first, (image.mT.flip(2) for image in second), strict=True)
+    return [torch.cat(pair) for pair in turned]
+
+
+def our_step(bench: Bench, data: Patches, kind: Precision) -> Call:
+    torch.manual_seed(1)
+    network = U2Net(U2NetConfig(bands=BANDS)).to(bench.device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=1e-3, fused=True, capturable=bench.is_cuda
+    )
+
+    def step() -> torch.Tensor:
+        pan, lrms, gt = drawn(data, bench.size.training_batch)
+        optimiser.zero_grad(set_to_none=False)
+        with torch.autocast(
+            bench.device.type, torch.bfloat16, enabled=kind == "bf16", cache_enabled=False
+        ):
+            loss = (network(pan, lrms) - gt).abs().mean()
+        loss.backward()
+        optimiser.step()
+        return loss.detach()
+
+    return step
+
+
+def released_step(bench: Bench, data: Patches) -> Call:
+    torch.manual_seed(1)
+    state = U2Net(U2NetConfig(bands=BANDS)).to(bench.device).state_dict()
+    tensors = {theirs: state[ours].requires_grad_() for theirs, ours in PUBLISHED_NAMES.items()}
+    optimiser = torch.optim.Adam(tensors.values(), lr=1e-3)
+
+    def step() -> float:
+        pan, lrms, gt = drawn(data, bench.size.training_batch)
+        loss = (released_u2net(tensors, pan, lrms) - gt).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return loss.item()
+
+    return step
+
+
+def recorded(step: Call) -> Call:
+    """Record a step as one graph, when it is first asked for."""
+    graphs: list[torch.cuda.CUDAGraph] = []
+
+    def replay() -> None:
+        if not graphs:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(3):
+                    step()
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                step()
+            graphs.append(graph)
+        graphs[0].replay()
+
+    return replay
+
+
+PARTS: dict[str, Callable[[Bench], dict[str, Row]]] = {
+    "limits": limits,
+    "attention": attention,
+    "scene": scene,
+    "precision": precision,
+    "training": training,
+}
+
+
+def draw_roofline(out: Path) -> None:
+    """Draw exponentials per second of the forward pass beside the two limits, if both are there."""
+    paths = [out / f"{name}.json" for name in ("limits", "attention")]
+    if not all(path.is_file() for path in paths):
+        return
+    limit, taken = (json.loads(path.read_text())["results"] for path in paths)
+    import matplotlib as mpl  # noqa: PLC0415
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415
+
+    rows = {
+        name: row["exponentials"] / row["seconds"]
+        for name, row in taken.items()
+        if ", forward, " in name and "seconds" in row
+    }
+    figure, axes = plt.subplots(figsize=(10, 1.5 + 0.25 * len(rows)), layout="constrained")
+    axes.barh([name.replace(", forward, ", ": ") for name in rows], list(rows.values()))
+    # Two products of 2 x 16 operations each for every exponential.
+    lines = {"products": 4 * HEAD, "exponentials": 1, "exponentials flushed": 1}
+    for (name, share), colour in zip(lines.items(), ("C1", "C3", "C2"), strict=True):
+        if "per second" in limit.get(name, {}):
+            axes.axvline(limit[name]["per second"] / share, color=colour, label=f"limit: {name}")
+    axes.set_xlabel("exponentials per second, forward pass")
+    axes.invert_yaxis()
+    figure.legend(loc="outside upper center", ncols=len(lines))
+    figure.savefig(out / "roofline.png", dpi=120)
+    plt.close(figure)
+
+
+def measure(bench: Bench, names: Iterable[str]) -> None:
+    out = Path(bench.options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        result = {"environment": environment(bench), "results": PARTS[name](bench)}
+        text = json.dumps(result, indent=1)
+        (out / f"{name}.json").write_text(text)
+        print(name, text)
+    draw_roofline(out)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--shared", help="folder of the reference material, for precision")
+    parser.add_argument("--weights", help="trained weights for WorldView-3, for precision")
+    parser.add_argument("--cpu-rehearsal", action="store_true")
+    options = parser.parse_args()
+    if options.cpu_rehearsal:
+        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported
+        measure(Bench(torch.device("cpu"), TINY, options), options.only)
+        return 0
+    if not torch.cuda.is_available():
+        print("No CUDA device was found; --cpu-rehearsal tries the script without one.")
+        return 1
+    if "precision" in options.only and not (options.shared and options.weights):
+        print("The part `precision` needs --shared and --weights; it is left out.")
+        options.only.remove("precision")
+    measure(Bench(torch.device("cuda"), FULL, options), options.only)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

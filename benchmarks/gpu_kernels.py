@@ -1,0 +1,43 @@
+"""Micro-benchmarks of one kind of instruction each; bench_gpu.py runs them."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+from bandweave.methods.nets.attention_triton import _polynomial_power
+
+_WIDTH = 1024  # values that a program holds in registers
+
+
+@triton.jit
+def _repeated(out, repeats, width: tl.constexpr, kind: tl.constexpr):  # noqa: ANN001, ANN202
+    place = tl.program_id(0) * width + tl.arange(0, width)
+    x = place.to(tl.float32) * -1e-9
+    for _ in range(repeats):
+        # Each result is the next exponent, so that none is left out: they go towards -0.64.
+        if kind == "exponentials":
+            x = -tl.exp2(x)
+        elif kind == "polynomials":
+            x = -_polynomial_power(x)
+        else:
+            x = -tl.inline_asm_elementwise(
+                "ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
+            )
+    tl.store(out + place, x)
+
+
+def exponentials(kind: str, programs: int, repeats: int, device: torch.device) -> torch.Tensor:
+    """Compute `programs` x `repeats` x 1,024 powers of two.
+
+    Args:
+        kind: `exponentials` as Triton writes them, `polynomials`, or `exponentials flushed`: the
+            bare instruction, which takes the smallest numbers for zero.
+        programs: Blocks of values.
+        repeats: Powers of each value in turn.
+        device: Where to compute.
+    """
+    out = torch.empty(programs * _WIDTH, device=device)
+    _repeated[(programs,)](out, repeats, width=_WIDTH, kind=kind)
+    return out
