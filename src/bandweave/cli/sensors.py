@@ -20,17 +20,18 @@ def command(name: str | None, as_json: bool) -> None:
         shown = [{**asdict(sensor), "covered_bands": sensor.covered_bands} for sensor in sensors]
         click.echo(json.dumps(shown if name is None else shown[0], indent=2))
     elif name is None:
+        width = max(len(sensor.name) for sensor in sensors) + 2
         for sensor in sensors:
-            click.echo(_line(sensor))
+            click.echo(_line(sensor, width))
     else:
         _show(sensors[0])
 
 
-def _line(sensor: Sensor) -> str:
+def _line(sensor: Sensor, width: int) -> str:
     parts = [f"{len(sensor.bands)} bands" if sensor.bands else "any bands"]
     if sensor.ratio is not None:
         parts.append(f"ratio {sensor.ratio}")
-    return f"{sensor.id:14}{sensor.name:18}{', '.join([*parts, _mtf(sensor)])}"
+    return f"{sensor.id:14}{sensor.name:{width}}{', '.join([*parts, _mtf(sensor)])}"
 
 
 def _mtf(sensor: Sensor) -> str:

@@ -190,6 +190,8 @@ def test_sensors_are_listed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(sensor_table())
     assert "convention" in next(line for line in lines if line.startswith("gf2"))
+    names = [sensor.name for sensor in sensor_table().values()]
+    assert all(f" {name}  " in line for name, line in zip(names, lines, strict=True))
     assert run("sensors", "--json") == 0
     listed = json.loads(capsys.readouterr().out)
     assert {entry["id"] for entry in listed} == set(sensor_table())
