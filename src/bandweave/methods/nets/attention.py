@@ -14,6 +14,7 @@ On a CUDA device arguments that are bfloat16 or float16 themselves go to the ker
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.util import find_spec
 from typing import Literal
 
@@ -74,7 +75,12 @@ def spatial_attention(
 def _suits_triton(query: Tensor) -> bool:
     if query.device.type != "cuda" or query.dtype not in {torch.bfloat16, torch.float16}:
         return False
-    return query.shape[-1] <= _NARROW_HEAD and find_spec("triton") is not None
+    return query.shape[-1] <= _NARROW_HEAD and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return find_spec("triton") is not None
 
 
 class SpatialAttention(nn.Module):
