@@ -74,7 +74,9 @@ COLUMNS = ("hqnr", "d_lambda_k", "d_s", "r_q2n", "r_ergas", "d_rho")
 
 
 def classical() -> list[str]:
-    return [name for name, entry in METHODS.items() if not entry.is_learned]
+    return [
+        name for name, entry in METHODS.items() if not (entry.is_learned or entry.is_hyperspectral)
+    ]
 
 
 def opened(folder: Path, case: Case) -> tuple[ImagePair, str]:
@@ -197,10 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("pairs", nargs="*", help="Names of pairs; all by default.")
     parser.add_argument("--out", type=Path, help="Folder for the pictures.")
     options = parser.parse_args(arguments)
+    known = {case.name.rsplit("/", 1)[-1]: case for case in PAIRS}
+    if unknown := set(options.pairs) - set(known):
+        parser.error(f"no pair {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     warnings.simplefilter("ignore", BandweaveWarning)
     print(time.strftime("%Y-%m-%d"))
-    for case in PAIRS:
-        if not options.pairs or case.name.rsplit("/", 1)[-1] in options.pairs:
+    for name, case in known.items():
+        if not options.pairs or name in options.pairs:
             run(options.folder, case, options.out)
 
 
