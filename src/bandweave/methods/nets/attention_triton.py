@@ -206,27 +206,38 @@ def _polynomial_power(x):
     x = tl.maximum(x, -126.0)  # below it there is no exponent left
     shifted = x + 12582912.0
     rest = x - (shifted - 12582912.0)
-    power = 0.24261112 + rest * 0.05517167
-    power = 0.69326099 + rest * power
-    power = 0.99992807 + rest * power
+    power = tl.fma(rest, 0.05517167, 0.24261112)
+    power = tl.fma(rest, power, 0.69326099)
+    power = tl.fma(rest, power, 0.99992807)
     exponent = shifted.to(tl.int32, bitcast=True) << 23
     return (power.to(tl.int32, bitcast=True) + exponent).to(tl.float32, bitcast=True)
 
 
 @triton.jit
+def _halves(x, M: tl.constexpr, N: tl.constexpr):
+    """Return the left and the right columns of x `(M, N)`; no value leaves its thread."""
+    return tl.split(tl.permute(tl.reshape(x, (M, 2, N // 2)), (0, 2, 1)))
+
+
+@triton.jit
+def _beside(left, right, M: tl.constexpr, N: tl.constexpr):
+    """Undo `_halves`."""
+    return tl.reshape(tl.permute(tl.join(left, right), (0, 2, 1)), (M, N))
+
+
+@triton.jit
 def _powers(x, M: tl.constexpr, N: tl.constexpr, polynomial: tl.constexpr):
-    """Return 2^x, x `(M, N)`; of neighbouring columns, each goes to other units."""
+    """Return 2^x, x `(M, N)`; the last columns by polynomial."""
     if polynomial == 0:
         power = tl.exp2(x)
     else:
-        even, odd = tl.split(tl.reshape(x, (M, N // 2, 2)))
+        left, right = _halves(x, M, N)
         if polynomial == 2:
-            odd = _polynomial_power(odd)
+            right = _polynomial_power(right)
         else:
-            first, second = tl.split(tl.reshape(odd, (M, N // 4, 2)))
-            both = tl.join(tl.exp2(first), _polynomial_power(second))
-            odd = tl.reshape(both, (M, N // 2))
-        power = tl.reshape(tl.join(tl.exp2(even), odd), (M, N))
+            third, last = _halves(right, M, N // 2)
+            right = _beside(tl.exp2(third), _polynomial_power(last), M, N // 2)
+        power = _beside(tl.exp2(left), right, M, N)
     return power
 
 
@@ -302,7 +313,7 @@ def _forward_kernel(
         score = tl.dot(q, tl.trans(k), input_precision=rounding)
         score = tl.where(columns[None, :] < pixels, score, float("-inf"))
         now = tl.maximum(largest, tl.max(score, 1) * in_base_2)
-        power = _powers(score * in_base_2 - now[:, None], M, N, polynomial)
+        power = _powers(tl.fma(score, in_base_2, -now[:, None]), M, N, polynomial)
         shrink = tl.exp2(largest - now)
         weight = weight * shrink + tl.sum(power, 1)
         mean = mean * shrink[:, None]
@@ -372,7 +383,7 @@ def _by_key_kernel(
         average = tl.load(mean + index * pixels + rows, mask=inside, other=0.0)
         score = tl.dot(k, tl.trans(q), input_precision=rounding)
         # Keys behind the last one get powers too, perhaps infinite ones: nobody stores their rows.
-        power = _powers(score * in_base_2 - log_sum[None, :], N, M, polynomial)
+        power = _powers(tl.fma(score, in_base_2, -log_sum[None, :]), N, M, polynomial)
         slope_v = tl.dot(power.to(g.dtype), g, slope_v, input_precision=rounding)
         slope = tl.dot(v, tl.trans(g), input_precision=rounding) - average[None, :]
         slope_k = tl.dot((power * slope).to(q.dtype), q, slope_k, input_precision=rounding)
@@ -431,7 +442,7 @@ def _by_query_kernel(
         v = _load(value + b * v_b + n * v_n, columns, v_p, pixels, S, D)
         score = tl.dot(q, tl.trans(k), input_precision=rounding)
         score = tl.where(columns[None, :] < pixels, score, float("-inf"))
-        power = _powers(score * in_base_2 - log_sum[:, None], M, N, polynomial)
+        power = _powers(tl.fma(score, in_base_2, -log_sum[:, None]), M, N, polynomial)
         slope = tl.dot(g, tl.trans(v), input_precision=rounding) - average[:, None]
         slope_q = tl.dot((power * slope).to(k.dtype), k, slope_q, input_precision=rounding)
 
