@@ -144,7 +144,7 @@ def _whole_blocks(
     if not crop or part.is_empty:
         raise ShapeError(
             f"Metrics without reference need rows and columns in multiples of {unit}, got "
-            f"{height} x {width}; allow cropping, or crop the images."
+            f"{height} x {width}; allow cropping (--crop), or crop the images."
         )
     fine, coarse = partial(Cropped, part=part), partial(Cropped, part=part.coarse(ratio))
     return Inputs(fine(images.hrms), fine(images.pan), coarse(images.lrms)), rest
