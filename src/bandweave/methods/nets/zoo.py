@@ -15,7 +15,10 @@ from bandweave.methods.nets.card import WeightCard, count_numbers, read_card
 if TYPE_CHECKING:
     from bandweave.methods.nets.checkpoint import Weights
 
-WEIGHTS: dict[str, str] = {"u2net-l-wv": "u2net-l-wv.safetensors"}
+WEIGHTS: dict[str, str] = {
+    "u2net-l-wv": "u2net-l-wv.safetensors",
+    "u2net-cave": "u2net-cave.safetensors",
+}
 """Name -> file in the package's folder `weights`."""
 
 
