@@ -256,7 +256,8 @@ def test_without_the_extra_it_is_named(run: Run, tmp_path, monkeypatch) -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_no_tasks_and_a_rerun_goes_on(two, tmp_path: Path, run: Run) -> None:
-    pan, ms = write_pair(tmp_path, coarse=(200, 12))
+    # So long that on a busy machine Ctrl-C comes before the end.
+    pan, ms = write_pair(tmp_path, coarse=(500, 12))
     weights = write_weights(tmp_path / "tiny.safetensors")
     out, rows = tmp_path / "out.tif", tmp_path / ".out.tif.rows"
     options = (

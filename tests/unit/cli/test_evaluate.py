@@ -294,7 +294,11 @@ def test_failures_are_one_sentence(tmp_path, images, image_set, capsys):
     assert "no file of the same name" in failure(capsys, tmp_path / "empty", "--gt", results)
 
 
-def test_fast_path_and_progress(tmp_path, images, capsys, monkeypatch):
+@pytest.mark.parametrize(("is_compiled", "precision"), [(True, "float64"), (False, "float32")])
+def test_fast_path_and_progress(is_compiled, precision, tmp_path, images, capsys, monkeypatch):
+    if is_compiled:
+        pytest.importorskip("numba", reason="the extra `fast` is not installed")
+    monkeypatch.setattr("bandweave.metrics.compilation.is_compiled", lambda: is_compiled)
     monkeypatch.setattr("bandweave.metrics.files._LONG", 1)
     fused = write(tmp_path / "fused.tif", images["fused"])
     gt = write(tmp_path / "gt.tif", images["gt"])
@@ -303,7 +307,7 @@ def test_fast_path_and_progress(tmp_path, images, capsys, monkeypatch):
     out, err = capsys.readouterr()
     assert "fused.tif: 100 %" in err
     found = json.loads(out)["images"][0]
-    assert found["conditions"]["precision"] == "float32"
+    assert found["conditions"]["precision"] == precision
     expected = evaluate_rr(images["fused"], images["gt"], ratio=4, full_scale=2047)
     for name, value in found["values"].items():
         assert value == pytest.approx(expected.values[name], abs=1e-4, rel=1e-5), name
