@@ -82,6 +82,9 @@ class RunDir:
         except ValidationError:
             known = before
         now, then = _flat(config.model_dump(mode="json")), _flat(known)
+        # What is said of a recipe may change while it runs; what is done may not.
+        now.pop("about")
+        then.pop("about", None)
         for key in sorted(now.keys() | then.keys()):
             if now.get(key) != then.get(key):
                 raise ConfigError(

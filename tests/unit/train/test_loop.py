@@ -239,6 +239,8 @@ def test_another_run_or_changed_data_are_refused(data: Path, tmp_path: Path) -> 
     run(config, tmp_path / "run")
     with pytest.raises(ConfigError, match="batch was 4 there and is 2 now"):
         run(small_config(folder, steps=2, batch=2), tmp_path / "run")
+    reworded = config.model_copy(update={"about": "The same, in other words."})
+    assert run(reworded, tmp_path / "run") == run(config, tmp_path / "run")
     write_patches(folder / "train.h5", count=7)
     with pytest.raises(ConfigError, match=r"train\.h5"):
         run(config, tmp_path / "run")
