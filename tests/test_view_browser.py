@@ -82,7 +82,6 @@ def opened(page, address: str):
 
 def settle(page) -> None:
     """Wait until all tiles in view are drawn, with limits that are in force."""
-    page.wait_for_timeout(40)
     page.wait_for_selector("#picture[data-state=complete]")
     page.evaluate(
         "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -102,6 +101,14 @@ def colour(page, across: float, down: float) -> list[int]:
         }""",
         [across, down],
     )
+
+
+def read_spectrum(page, left: float, top: float) -> str:
+    """Click a place, wait for its answer, and return what is written above its spectrum."""
+    page.evaluate("() => document.getElementById('spectrum').removeAttribute('aria-busy')")
+    page.mouse.click(left, top)
+    page.wait_for_selector("#spectrum[aria-busy=false]")
+    return page.inner_text("#spectrum p")
 
 
 def fix_stretch(page, low: int = 0, high: int = 4000) -> None:
@@ -155,9 +162,7 @@ def test_swipe_by_mouse_and_keys(browser, pair) -> None:
 def test_spectra_appear_on_click_and_are_the_files_values(browser, pair, folder) -> None:
     page = opened(browser, pair)
     box = page.locator("#picture").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.6)
-    page.wait_for_selector("#spectrum svg")
-    where = page.inner_text("#spectrum p")
+    where = read_spectrum(page, box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.6)
     easting, northing = re.search(r"EPSG:32633 ([\d.]+), ([\d.]+)", where).groups()
     cells = page.locator("#spectrum tbody td").all_inner_texts()
     for k, name in enumerate(("pan.tif", "ms.tif")):
@@ -168,10 +173,8 @@ def test_spectra_appear_on_click_and_are_the_files_values(browser, pair, folder)
     assert page.locator("#spectrum polyline").count() == 1
     assert page.locator("#spectrum line[stroke-dasharray]").count() == 1
     assert re.search(r"45\.\d+° N, 1[45]\.\d+° E", where)
-    page.mouse.click(box["x"] + 3, box["y"] + 3 + box["height"] / 2)
-    page.wait_for_function(
-        "() => document.getElementById('spectrum').innerText.includes('No data')"
-    )
+    read_spectrum(page, box["x"] + 3, box["y"] + 3 + box["height"] / 2)
+    assert "No data" in page.inner_text("#spectrum")
 
 
 def test_keys_move_zoom_and_read(browser, pair) -> None:
@@ -228,13 +231,17 @@ def test_zooming_by_wheel_keeps_the_place_under_the_cursor(browser, pair) -> Non
     box = page.locator("#picture").bounding_box()
     left, top = box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.4
     places = []
+    page.mouse.move(left, top)
     for turn in (0, -400, -400):
-        page.mouse.move(left, top)
-        page.mouse.wheel(0, turn)
+        if turn:
+            before = page.inner_text("#scale-text")
+            page.mouse.wheel(0, turn)  # returns before the page has seen it
+            page.wait_for_function(
+                "(text) => document.getElementById('scale-text').innerText !== text", arg=before
+            )
         settle(page)
-        page.mouse.click(left, top)
-        page.wait_for_timeout(150)
-        places.append(re.search(r"([\d.]+), ([\d.]+) ·", page.inner_text("#spectrum p")).groups())
+        where = read_spectrum(page, left, top)
+        places.append(re.search(r"([\d.]+), ([\d.]+) ·", where).groups())
     first, *others = [tuple(map(float, place)) for place in places]
     for place in others:
         # Written to a tenth of a pixel; a pixel of the first view is about 0.35 m.
@@ -264,8 +271,7 @@ def test_the_error_map_shows_where_files_differ(browser, results) -> None:
     assert colour(page, across, 0.12) == [255, 250, 225, 255]
     assert colour(page, 0.45, 0.5) == [10, 10, 30, 255]
     assert "0 to 100 DN" in page.inner_text("#limits")
-    page.mouse.click(box["x"] + across * box["width"], box["y"] + 0.12 * box["height"])
-    page.wait_for_selector("#spectrum svg")
+    read_spectrum(page, box["x"] + across * box["width"], box["y"] + 0.12 * box["height"])
     heads = page.locator("#spectrum thead th").all_inner_texts()
     assert heads[-1] == "|two.tif − one.tif|"
     assert page.locator("#spectrum tbody tr td:last-child").all_inner_texts() == ["100"] * 4
@@ -348,8 +354,11 @@ def test_telephones_have_no_overflow_and_fingers_work(chromium, pair, problems, 
         kind = "touchStart" if step == 0 else "touchMove"
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function(
+        "(limit) => parseFloat(document.getElementById('scale-text').innerText) < limit",
+        arg=float(before.split()[0]),
+    )
     settle(page)
-    assert float(page.inner_text("#scale-text").split()[0]) < float(before.split()[0])
     context.close()
     assert problems == []
 

@@ -6,6 +6,8 @@ geography, always the last columns; the published test sets enter nothing.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from bandweave.datasets.cave import TRAIN_SCENES
 from bandweave.sensors import find_sensor
 from bandweave.train.config import (
@@ -192,8 +194,9 @@ def _pansharpening(
             symmetries=True,
         ),
         noise=1e-3,
-        steps=7_500,
+        steps=6_500,
         learning_rate=1.5e-3,
+        precision="bf16",
         card=CardConfig(
             band_names=tuple(band.name for band in bands),
             wavelengths=sensor_wavelengths(find_sensor(sensor)),
@@ -219,6 +222,7 @@ def _for_two_cores(
     steps: int,
     learning_rate: float,
     card: CardConfig,
+    precision: Literal["fp32", "bf16"] = "fp32",
 ) -> TrainConfig:
     """Return a run of a few hours on two cores: most steps on small tiles, the layer last."""
     return TrainConfig(
@@ -234,6 +238,7 @@ def _for_two_cores(
         optimiser=OptimiserConfig(kind="adamw", learning_rate=learning_rate, clip_norm=1.0),
         schedule=Cosine(warm_up=200),
         ema=0.999,
+        precision=precision,
         consistent=True,
         consistency_noise=noise,
         validate_every=1500,

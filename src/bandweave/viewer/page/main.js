@@ -147,13 +147,16 @@ class Viewer {
     this.question = question;
     this.stage.mark = place;
     this.stage.redraw();
+    const panel = find("spectrum");
+    panel.ariaBusy = "true";
     try {
       this.answer = await askJson("place", { x: place[0], y: place[1] }, question.signal);
       this.showSpectrum();
-      find("spectrum").scrollIntoView({ block: "nearest" });
+      panel.scrollIntoView({ block: "nearest" });
     } catch (error) {
       if (error.name !== "AbortError") complain(error);
     }
+    if (this.question === question) panel.ariaBusy = "false";
   }
 
   showSpectrum() {
