@@ -26,17 +26,15 @@ from bandweave.errors import ConfigError, ScaleError, ShapeError
 from bandweave.methods.convention import require_gains
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
-from bandweave.methods.nets.initialise import start_from_base
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import find_network, settings_of
-from bandweave.methods.nets.u2net import U2Net
-from bandweave.methods.nets.u2net_config import U2NetConfig
+from bandweave.methods.nets.u2net_ensemble import EnsembleConfig, EnsembleU2Net
 from bandweave.pair import ImagePair
 from bandweave.source import PairSource
 from bandweave.train.batches import stacked
 from bandweave.train.full_resolution import FullResolutionTerm
 from bandweave.train.layer import ConsistencyLayer
-from bandweave.train.loss import Average
+from bandweave.train.loss import Average, TensorBatch
 from bandweave.train.scene import Sample, TrainingScene
 from bandweave.train.start import Starter
 from bandweave.train.validation import METRICS, fused_whole, score
@@ -44,13 +42,14 @@ from bandweave.window import Window
 
 Tell = Callable[[str], None]
 
-# The closed form that a network begun anew stands on: of the local ones that ask for nothing but
-# MTF gains it is the best on GaoFen-2 (docs/consistency.md).
-BASE = "bt_h"
+# What a network begun anew stands on, and how many estimates these are: it weighs closed forms that
+# ask for nothing but MTF gains, and returns their mean until it has learned better.
+_FOR_PAN, _FOR_SEVERAL_BANDS = ("classical_ensemble", 4), ("regression_ensemble", 6)
 _WIDTH = 16
 _TILE, _BATCH = 32, 8
 _RATE, _WARM_UP, _EMA = 5e-4, 50, 0.99
 _HELD_OUT = 4  # one part in so many
+_LEAST_HELD_OUT = 16  # reduced pixels
 _PART = 1024  # PAN pixels per side of a part of a large scene
 _MOST_PARTS = 8
 _VALIDATIONS = 8
@@ -119,7 +118,7 @@ def adapt(
     ground = _surveyed(source)
     start = weights or _begun(source, seed)
     before = _mean_scores(start, ground.held_out)
-    name = start.card.name if weights is not None else f"consistent {BASE}"
+    name = start.card.name if weights is not None else f"consistent {start.model.base}"
     tell(f"Held-out part, {name}: {_shown(before)}")
     trainer = _Trainer(start, ground, seed, source)
     best, after, steps, seconds = trainer.run(minutes * 60, before, tell)
@@ -169,12 +168,12 @@ def _parts(shape: tuple[int, int], ratio: int) -> tuple[list[Window], list[Windo
     """
     unit = ratio**2
     rows, columns = (side // unit * unit for side in shape)
-    least = _TILE * ratio
     if max(rows, columns) < 2 * _PART:
         cut = columns * (_HELD_OUT - 1) // _HELD_OUT // unit * unit
-        if rows < least or min(cut, columns - cut) < least:
+        least = (_tile(ratio) * ratio, _LEAST_HELD_OUT * _HELD_OUT * ratio)
+        if rows < least[0] or columns < least[1]:
             raise ShapeError(
-                f"Adapting needs a scene of at least {least} x {_HELD_OUT * least} PAN pixels, a "
+                f"Adapting needs a scene of at least {least[0]} x {least[1]} PAN pixels, a "
                 f"quarter of which is held out; this one has {shape[0]} x {shape[1]}."
             )
         return [Window(0, 0, rows, cut)], [Window(0, cut, rows, columns - cut)]
@@ -185,28 +184,36 @@ def _parts(shape: tuple[int, int], ratio: int) -> tuple[list[Window], list[Windo
     return [w for k, w in enumerate(chosen) if k % _HELD_OUT], chosen[::_HELD_OUT]
 
 
+def _tile(ratio: int) -> int:
+    """Return the smallest side from `_TILE` on that the network and the ratio can divide."""
+    step = math.lcm(ratio, EnsembleU2Net.stride)
+    return -(-_TILE // step) * step
+
+
 def _begun(source: PairSource, seed: int) -> Weights:
-    """Return a small network that gives back its closed form, with a card for this scene."""
+    """Return a small network that gives back its closed forms' mean, with a card for this scene."""
     profile = source.profile
     torch.manual_seed(seed)
-    config = U2NetConfig(
+    base, members = _FOR_PAN if profile.spatial_bands == 1 else _FOR_SEVERAL_BANDS
+    config = EnsembleConfig(
         bands=profile.bands,
         spatial_bands=profile.spatial_bands,
-        ratio=2 if profile.ratio == 2 else 4,
+        ratio=profile.ratio,
+        base=base,
+        members=members,
         width=_WIDTH,
         head_width=8,
-        base=BASE,
     )
-    network = U2Net(config)
-    start_from_base(network)
+    network = EnsembleU2Net(config)
     names = profile.band_names or tuple(f"band {k + 1}" for k in range(profile.bands))
     assert profile.full_scale is not None
     card = WeightCard(
         name="adapted",
+        architecture="u2net_ensemble",
         config=settings_of(config),
         band_names=names,
         full_scale=profile.full_scale,
-        tile=_TILE,
+        tile=_tile(profile.ratio),
         phase=profile.phase,
         consistent=True,
         consistency_noise=1e-3,
@@ -232,7 +239,10 @@ class _Trainer:
         self._network.load_state_dict(start.model.state_dict())
         noise = card.consistency_noise if card.consistent else None
         starter = Starter(self._network.base, noise, self._network.members)
-        self._tile = card.tile
+        # Of a small scene not even one tile of the weights' size may be left one level down.
+        step = math.lcm(source.profile.ratio, self._network.stride)
+        sides = [side for made in ground.training for side in made.gt.shape[1:]]
+        self._tile = min(card.tile, min(sides) // step * step)
         self._scenes = [starter.scene(made, "reduced") for made in ground.training]
         self._full = [_without_reference(starter, pair) for pair in ground.full]
         self._layer = (
@@ -279,24 +289,20 @@ class _Trainer:
     def _loss(self, step: int) -> Tensor:
         generator = np.random.default_rng([self._seed, step])
         reduced = stacked([self._drawn(self._scenes, generator) for _ in range(_BATCH)])
-        loss = (self._fused(reduced.spatial, reduced.spectral, reduced.start, reduced.operator)
-                - reduced.gt).abs().mean()  # fmt: skip
+        loss = (self._fused(reduced) - reduced.gt).abs().mean()
         full = stacked([self._drawn(self._full, generator) for _ in range(max(_BATCH // 4, 1))])
-        fused = self._fused(full.spatial, full.spectral, full.start, full.operator)
-        return loss + self._term(fused, full.spatial, full.spectral)
+        return loss + self._term(self._fused(full), full.spatial, full.spectral)
 
     def _drawn(self, scenes: list[TrainingScene], generator: np.random.Generator) -> Sample:
         sizes = np.array([scene.size[0] * scene.size[1] for scene in scenes], dtype=np.float64)
         scene = scenes[int(generator.choice(len(scenes), p=sizes / sizes.sum()))]
-        return scene.draw(generator, self._tile, symmetries=False)
+        return scene.draw(generator, self._tile, symmetries=scene.is_symmetric)
 
-    def _fused(
-        self, spatial: Tensor, spectral: Tensor, start: Tensor | None, operator: Tensor
-    ) -> Tensor:
-        fused: Tensor = self._network(spatial, spectral, start)
-        if self._layer is None or start is None:
+    def _fused(self, batch: TensorBatch) -> Tensor:
+        fused: Tensor = self._network(batch.spatial, batch.spectral, batch.start)
+        if self._layer is None or batch.start is None:
             return fused
-        consistent: Tensor = self._layer(fused, start, operator)
+        consistent: Tensor = self._layer(fused, batch.base, batch.operator)
         return consistent
 
     def _candidate(self, average: Average) -> Weights:

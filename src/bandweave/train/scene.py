@@ -86,6 +86,12 @@ class TrainingScene:
         """Return rows and columns of the fine grid."""
         return self.gt.shape[1], self.gt.shape[2]
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Tell whether every turned and mirrored tile is one that the simulation could make."""
+        row, column = self.phase
+        return row == column and float(2 * row).is_integer()
+
     def draw(self, generator: np.random.Generator, tile: int, *, symmetries: bool) -> Sample:
         """Cut a tile on the coarse grid, anywhere.
 

@@ -38,7 +38,7 @@ def made_pair(rng: np.random.Generator, shape: tuple[int, int] = (128, 528)) -> 
 
 
 def test_parts_share_no_ground_and_lie_on_whole_pixels() -> None:
-    for shape in ((128, 528), (1280, 1280), (5000, 7000)):
+    for shape in ((128, 256), (128, 528), (1280, 1280), (5000, 7000)):
         training, held_out = _parts(shape, 4)
         seen = np.zeros(shape, dtype=int)
         for window in (*training, *held_out):
@@ -47,8 +47,10 @@ def test_parts_share_no_ground_and_lie_on_whole_pixels() -> None:
         assert seen.max() == 1
         assert training
         assert held_out
-    with pytest.raises(ShapeError, match="at least 128 x 512"):
+    with pytest.raises(ShapeError, match="at least 128 x 256"):
         _parts((120, 500), 4)
+    with pytest.raises(ShapeError, match="at least 108 x 192"):
+        _parts((500, 190), 3)
 
 
 def test_the_held_out_part_decides(
