@@ -9,8 +9,8 @@ which trains and decides one level further down, and both are scored on all of t
 
 `scratch`: a network begun anew is adapted to the left three quarters of the IKONOS pair
 `ikonos_grip_fr.mat`; it and every classical method, with and without the consistency step, then
-fuse the whole pair reduced by Wald's protocol. Scored is the quarter on the right, which nothing was
-trained or chosen on.
+fuse the whole pair reduced by Wald's protocol. Scored is the quarter on the right, which nothing
+was trained or chosen on.
 """
 
 from __future__ import annotations
