@@ -48,9 +48,9 @@ NOISE = 1e-3
 
 
 def scene(path: Path, sensor: str) -> ImagePair:
-    """Read a full-resolution pair."""
+    """Read a full-resolution pair; both are registered deliveries on grids that share a corner."""
     with open_pairs(path, sensor=find_sensor(sensor)) as pairs:
-        return pairs.item(0)[0]
+        return pairs.item(0)[0].replace(phase=(1.5, 1.5))
 
 
 def reduced(pair: ImagePair) -> ReducedPair:

@@ -239,10 +239,12 @@ class _Trainer:
         self._network.load_state_dict(start.model.state_dict())
         noise = card.consistency_noise if card.consistent else None
         starter = Starter(self._network.base, noise, self._network.members)
-        # Of a small scene not even one tile of the weights' size may be left one level down.
-        step = math.lcm(source.profile.ratio, self._network.stride)
-        sides = [side for made in ground.training for side in made.gt.shape[1:]]
-        self._tile = min(card.tile, min(sides) // step * step)
+        # Small tiles: attention costs the square of a tile's area, and minutes have to do. Of a small
+        # scene little is left one level down; mirrored tiles may need a pixel more than their own.
+        ratio = source.profile.ratio
+        step = math.lcm(ratio, self._network.stride)
+        room = min(side for made in ground.training for side in made.gt.shape[1:])
+        self._tile = min(card.tile, _tile(ratio), (room - ratio) // step * step)
         self._scenes = [starter.scene(made, "reduced") for made in ground.training]
         self._full = [_without_reference(starter, pair) for pair in ground.full]
         self._layer = (
