@@ -37,6 +37,18 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
+class SpectralRange:
+    """The bands of one spectrometer, whose centres differ by product and stand in it."""
+
+    name: str
+    """Name, lower case, for example `vnir`."""
+    limits: tuple[float, float]
+    """Shortest and longest wavelength in nanometres."""
+    bands: int
+    """Bands of a delivered cube."""
+
+
+@dataclass(frozen=True, slots=True)
 class Sensor:
     """A pair of instruments: a sharp one with few bands and a coarse one with many.
 
@@ -55,6 +67,8 @@ class Sensor:
     """Name in the MATLAB toolboxes' files, or None where they do not know the sensor."""
     spatial_bands: tuple[Band, ...] = ()
     """Bands of the sharp image where it is not a PAN."""
+    ranges: tuple[SpectralRange, ...] = ()
+    """Spectrometers of a hyperspectral sensor, whose `bands` are empty."""
     ratio: int | None = None
     """GSD of the spectral image divided by that of the spatial one."""
     pan_gsd: float | None = None
@@ -169,6 +183,10 @@ def _sensor(key: str, entry: dict[str, Any]) -> Sensor:
         fields[bands] = tuple(_band(band) for band in fields.get(bands, []))
     for listed in ("aliases", "sources", "assumptions", "notes"):
         fields[listed] = tuple(fields.get(listed, ()))
+    fields["ranges"] = tuple(
+        SpectralRange(part["name"], tuple(part["limits"]), part["bands"])
+        for part in fields.get("ranges", [])
+    )
     if "pan_limits" in fields:
         fields["pan_limits"] = tuple(fields["pan_limits"])
     return Sensor(id=key, **fields)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
+from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from bandweave.cli.sensors import command
 from bandweave.errors import UnknownSensorError
 from bandweave.sensors import find_sensor, sensor_table
 
@@ -29,7 +35,10 @@ WANTED = {
 
 NUMBERS = {
     "ratio", "pan_gsd", "gsd", "pan_limits", "bit_depth", "full_scale", "pan_mtf_gain", "default_mtf_gain",
+    "ranges",
 }  # fmt: skip
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "adapting.md"
 
 RAW = tomllib.loads(files("bandweave").joinpath("sensors.toml").read_text(encoding="utf-8"))
 
@@ -69,11 +78,32 @@ def test_numbers_are_possible(key):
         assert band.wavelength is None or 300 < band.wavelength < 15_000  # thermal bands
         if band.limits and band.wavelength:
             assert band.limits[0] < band.wavelength < band.limits[1]
-    if sensor.ratio and sensor.gsd and sensor.pan_gsd:
-        assert sensor.gsd / sensor.pan_gsd == pytest.approx(sensor.ratio, rel=0.01)
+    for part in sensor.ranges:
+        assert part.name == part.name.lower()
+        assert 300 < part.limits[0] < part.limits[1] < 15_000
+        assert part.bands > 1
     if sensor.full_scale and sensor.bit_depth and sensor.full_scale != 10000:
         assert sensor.full_scale == 2**sensor.bit_depth - 1
     assert len({band.name for band in sensor.bands}) == len(sensor.bands)
+
+
+@pytest.mark.parametrize("key", sorted(key for key in RAW if "pan_gsd" in RAW[key]))
+def test_the_ratio_is_that_of_the_gsds_to_their_last_digit(key):
+    entry = RAW[key]
+    pan, spectral = (Decimal(str(entry[field])) for field in ("pan_gsd", "gsd"))
+    pan_half, half = (Decimal(5).scaleb(gsd.as_tuple().exponent - 1) for gsd in (pan, spectral))
+    assert abs(entry["ratio"] * pan - spectral) <= entry["ratio"] * pan_half + half
+
+
+@pytest.mark.parametrize("key", sorted(RAW))
+def test_every_source_can_be_found_again(key):
+    """An address, a repository, a paper with its year, the toolbox, or what follows from a field."""
+    for source in RAW[key]["sources"]:
+        _, _, citation = source.partition(": ")
+        assert not re.search(r"unverified|quoted in open|memory", source)
+        assert re.search(
+            r"\w\.\w+/|(19|20)\d\d|toolbox|Handbook|Products Specification", citation
+        ) or (citation.startswith("largest DN of ")), source
 
 
 def test_conventions_are_named_as_assumptions():
@@ -140,3 +170,46 @@ def test_pan_coverage():
     assert find_sensor("landsat7").covered_bands == ("green", "red", "nir")
     assert find_sensor("gf2").covered_bands == ("blue", "green", "red", "nir")
     assert find_sensor("sentinel2").covered_bands is None
+
+
+def test_hyperspectral_sensors_have_ranges_in_place_of_bands():
+    prisma = find_sensor("prisma")
+    assert [(part.name, part.bands) for part in prisma.ranges] == [("vnir", 66), ("swir", 173)]
+    assert prisma.bands == ()
+    assert sum(part.bands for part in find_sensor("enmap").ranges) == 224
+    assert {s.id for s in sensor_table().values() if s.ranges} == {"prisma", "enmap"}
+
+
+def test_the_command_shows_all_that_is_known():
+    run = CliRunner().invoke
+    listed = run(command, []).output.splitlines()
+    assert len(listed) == len(sensor_table())
+    assert "66 + 173 bands, ratio 6, MTF unknown" in next(x for x in listed if "PRISMA" in x)
+    assert "any bands" in next(x for x in listed if x.startswith("none"))
+    shown = run(command, ["prisma"]).output
+    assert "swir:         173 bands, 920 to 2505 nm" in shown
+    told = json.loads(run(command, ["enmap", "--json"]).output)
+    assert told["ranges"][0] == {"name": "vnir", "limits": [420, 1000], "bands": 91}
+    assert told["sources"] == RAW["enmap"]["sources"]
+
+
+def sensors_without(field: str) -> set[str]:
+    """Names of the sensors whose field is absent, without the variants of a sensor."""
+    found = set()
+    for key, entry in RAW.items():
+        bands = entry.get("bands", [{}])
+        known = field in entry or all(field in band for band in bands)
+        if field == "mtf_gain":
+            known = known or "default_mtf_gain" in entry
+        if not known and key not in {"none", "landsat8_all", "landsat9_all", "sentinel2_60"}:
+            found.add(entry["name"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [("MTF gains", "mtf_gain"), ("bit depth", "bit_depth"), ("full scale", "full_scale")],
+)
+def test_the_document_names_what_is_absent(row, field):
+    line = next(x for x in DOCUMENT.read_text(encoding="utf-8").splitlines() if f"| {row} |" in x)
+    assert set(line.split("|")[2].strip().split(", ")) == sensors_without(field)

@@ -28,10 +28,16 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def _line(sensor: Sensor, width: int) -> str:
-    parts = [f"{len(sensor.bands)} bands" if sensor.bands else "any bands"]
+    parts = [_band_count(sensor)]
     if sensor.ratio is not None:
         parts.append(f"ratio {sensor.ratio}")
     return f"{sensor.id:14}{sensor.name:{width}}{', '.join([*parts, _mtf(sensor)])}"
+
+
+def _band_count(sensor: Sensor) -> str:
+    if sensor.ranges:
+        return f"{' + '.join(str(part.bands) for part in sensor.ranges)} bands"
+    return f"{len(sensor.bands)} bands" if sensor.bands else "any bands"
 
 
 def _mtf(sensor: Sensor) -> str:
@@ -63,6 +69,9 @@ def _show(sensor: Sensor) -> None:
             click.echo(f"    {title}:")
         for band in bands:
             click.echo(f"        {_band(band)}")
+    for part in sensor.ranges:
+        low, high = part.limits
+        click.echo(f"    {part.name + ':':14}{part.bands} bands, {low:g} to {high:g} nm")
     for title, texts in (
         ("assumption", sensor.assumptions),
         ("note", sensor.notes),
