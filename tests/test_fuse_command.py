@@ -213,6 +213,11 @@ def test_brovey_takes_weights_as_gdal_does(run, pair, tmp_path) -> None:
         pan = file.read(1)[: fused.shape[1], : fused.shape[2]]
     # The weighted sum of the result is the PAN, whatever the interpolation.
     np.testing.assert_allclose(np.tensordot(weights, fused, 1), pan, rtol=1e-5)
+    equal = tmp_path / "equal.tif"
+    assert run("fuse", *pair, equal, *options, "--band-weights", "equal")[0] == 0
+    with rasterio.open(equal) as file:
+        np.testing.assert_allclose(file.read().mean(axis=0), pan, rtol=1e-5)
+        assert json.loads(file.tags(ns="BANDWEAVE")["BAND_WEIGHTS"]) == "equal"
     refused(
         run("fuse", *pair, tmp_path / "o.tif", *options, "--band-weights", "1"),
         f"{bands} bands, 1 weights",

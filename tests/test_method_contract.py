@@ -26,6 +26,7 @@ CLASSICAL = [
     for name, entry in METHODS.items()
     if entry.create is not None and not entry.is_hyperspectral
 ]
+SUBSTITUTION = [name for name in CLASSICAL if METHODS[name].family == "component substitution"]
 # Fitted from the scene's sums, then local.
 LOCAL = [name for name in CLASSICAL if METHODS[name].reach.startswith("local")]
 
@@ -163,6 +164,15 @@ def test_a_pan_without_detail_gives_the_interpolated_bands(name, ratio):
     pair = make_pair(ratio)
     flat = pair.replace(spatial=np.full_like(pair.spatial, 400.0))
     np.testing.assert_allclose(fit(name, pair).fuse(flat), SCENE.upsample(pair), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.15])
+@pytest.mark.parametrize("name", SUBSTITUTION)
+def test_a_brighter_pan_casts_no_colour_and_no_light(name, gain):
+    pair = make_pair()
+    fused = fuse(name, pair.replace(spatial=gain * pair.spatial))
+    level = fused.mean(axis=(1, 2)) / SCENE.upsample(pair).mean(axis=(1, 2))
+    np.testing.assert_allclose(level, 1, rtol=0, atol=0.005)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)

@@ -83,8 +83,9 @@ class FuseConfig:
     uncovered: Literal["pass", "fuse", "refuse"] = "pass"
     """Bands far from the PAN's wavelengths: interpolate them, fuse them too, or stop (classical
     methods)."""
-    band_weights: tuple[float, ...] | None = None
-    """Weight of each fused band in brovey's intensity, as `gdal_pansharpen -w`; None: equal."""
+    band_weights: tuple[float, ...] | Literal["equal"] | None = None
+    """Weight of each fused band in brovey's intensity, as `gdal_pansharpen -w`, or `equal` ones as
+    it has by default; None: fitted to the PAN."""
     convention: Literal["scene", "toolbox"] = "scene"
     """Classical methods as scenes need them, or equal to the MATLAB toolbox (parity)."""
     tiling: Literal["blend", "official"] = "blend"
@@ -154,7 +155,7 @@ _CHECKS: dict[str, Check] = {
     "psf": optional(one_of("auto", otherwise=number(above=0))),
     "srf": optional(text),
     "uncovered": one_of("pass", "fuse", "refuse"),
-    "band_weights": optional(several(number(least=0))),
+    "band_weights": optional(one_of("equal", otherwise=several(number(least=0)))),
     "convention": one_of("scene", "toolbox"),
     "tiling": one_of("blend", "official"),
     "bands": optional(several(whole(least=1))),

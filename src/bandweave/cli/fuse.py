@@ -65,10 +65,10 @@ def _cores() -> int:
 )
 @click.option(
     "--band-weights",
-    metavar="W,...",
-    callback=list_of(float, "0.3,0.4,0.3"),
-    help="Weight of each fused band in brovey's intensity, as `gdal_pansharpen -w`; equal ones if "
-    "not given.",
+    metavar="W,...|equal",
+    callback=list_of(float, "0.3,0.4,0.3 or equal", word="equal"),
+    help="Weight of each fused band in brovey's intensity, as `gdal_pansharpen -w`; fitted to the "
+    "PAN if not given.",
 )
 @click.option(
     "--convention",

@@ -57,12 +57,14 @@ def key_values(
     return dict(text.split("=", 1) for text in value)
 
 
-def list_of(kind: type, example: str) -> Any:
-    """Return a callback that splits a list of any length."""
+def list_of(kind: type, example: str, *, word: str | None = None) -> Any:
+    """Return a callback that splits a list of any length, and takes a word in its place."""
 
     def convert(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+        if value is None or value == word:
+            return value
         try:
-            return None if value is None else tuple(kind(part) for part in value.split(","))
+            return tuple(kind(part) for part in value.split(","))
         except ValueError:
             raise click.BadParameter(f"expected {example}, got {value!r}", ctx, param) from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -50,8 +50,8 @@ class FuseReport:
     full_scale: float | None = None
     convention: str = "scene"
     """`toolbox` where a classical method was run as the MATLAB toolbox has it."""
-    band_weights: tuple[float, ...] | None = None
-    """Weights of the bands in brovey's intensity where they were given."""
+    band_weights: tuple[float, ...] | Literal["equal"] | None = None
+    """Weights of the bands in brovey's intensity where they were given and not fitted."""
     uncovered: tuple[str, ...] = ()
     """Bands that were interpolated and not fused, being far from the PAN's wavelengths."""
     pan_sigma: float | None = None

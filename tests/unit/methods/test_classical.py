@@ -7,7 +7,7 @@ from bandweave.degrade.observe import observe
 from bandweave.degrade.sampling import interpolate
 from bandweave.errors import BandCountError, NodataError
 from bandweave.methods.statistics import Moments
-from bandweave.methods.substitution.brovey import Brovey
+from bandweave.methods.substitution.brovey import Brovey, cell_means
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
 from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
@@ -55,12 +55,54 @@ def test_brovey_is_its_definition(pair: ImagePair) -> None:
     fused = fuse(Brovey(weights=(0.5, 0.25, 0.25)), pair)
     np.testing.assert_allclose(fused, expected, rtol=1e-12)
     equal = m * pair.spatial / m.mean(axis=0)
-    np.testing.assert_allclose(fuse(Brovey(), pair), equal, rtol=1e-12)
+    np.testing.assert_allclose(fuse(Brovey("equal"), pair), equal, rtol=1e-12)
+
+
+def test_broveys_weights_are_fitted_to_the_pan(pair: ImagePair) -> None:
+    low = pair.spectral.reshape(3, -1)
+    p = pair.spatial.reshape(37, 4, 31, 4).mean(axis=(1, 3)).ravel()
+    weights = np.linalg.lstsq(low.T, p, rcond=None)[0]
+    m = interpolate(pair.spectral, 4, (1.5, 1.5), border="symmetric")
+    expected = m * pair.spatial / np.tensordot(weights, m, axes=1)
+    np.testing.assert_allclose(fuse(Brovey(), pair), expected, rtol=1e-9)
+
+
+def test_broveys_fitted_intensity_has_a_floor(pair: ImagePair) -> None:
+    dark = pair.spectral.copy()
+    dark[:, 10:14, 10:14] = 0.001
+    pair = pair.replace(spectral=dark)
+    fitted = fit_method(Brovey(), ArraySource(pair), RunLimits())
+    m = interpolate(dark, 4, (1.5, 1.5), border="symmetric")
+    intensity = np.tensordot(fitted.weights, m, axes=1)
+    floor = 0.1 * np.tensordot(fitted.weights, dark, axes=1).mean()
+    assert (intensity < floor).any()
+    quotient = 1 + (pair.spatial - intensity) / np.maximum(intensity, floor)
+    np.testing.assert_allclose(fitted.fuse(pair), m * quotient, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.15])
+def test_brovey_does_not_take_its_level_from_the_pan(pair: ImagePair, gain) -> None:
+    other = pair.replace(spatial=gain * pair.spatial)
+    np.testing.assert_allclose(fuse(Brovey(), other), fuse(Brovey(), pair), rtol=1e-9)
+    as_gdal = fuse(Brovey("equal"), other) / fuse(Brovey("equal"), pair)
+    np.testing.assert_allclose(as_gdal, gain, rtol=1e-9)
+
+
+@pytest.mark.parametrize("phase", [(1.5, 1.5), (2.0, 0.0), (1.25, 2.8)])
+def test_cell_means_are_means_over_a_square(pair: ImagePair, phase) -> None:
+    pair = pair.replace(phase=phase)
+    # Twenty by twenty points in each pixel: a fraction of a pixel is some of its points.
+    dense = np.pad(pair.spatial[0], 4, mode="edge").repeat(20, 0).repeat(20, 1)
+    corners = [round((4 + 0.5 + p - 2) * 20) for p in phase]
+    cells = dense[corners[0] :, corners[1] :][: 37 * 80, : 31 * 80]
+    expected = cells.reshape(37, 80, 31, 80).mean(axis=(1, 3))
+    np.testing.assert_allclose(cell_means(pair)[0], expected, rtol=1e-12)
 
 
 def test_brovey_keeps_the_bands_where_the_intensity_is_not_positive(pair: ImagePair) -> None:
     dark = pair.replace(spectral=np.zeros_like(pair.spectral))
-    assert np.array_equal(fuse(Brovey(), dark), np.zeros_like(fuse(Brovey(), dark)))
+    for method in (Brovey(), Brovey("equal")):
+        assert np.array_equal(fuse(method, dark), np.zeros((3, 148, 124)))
 
 
 @pytest.mark.parametrize("method", [Brovey(), GramSchmidtAdaptive()])
