@@ -105,7 +105,7 @@ def adapt(
         ConfigError: The time is not positive.
         ScaleError: The full scale of the scene is not known.
         SensorModelError: The MTF gains of its bands are not known.
-        ShapeError: The scene is too small to hold out a part of it.
+        ShapeError: The scene is too small to hold out a part of it, or holds too much nodata.
     """
     if not minutes > 0:
         raise ConfigError(f"The minutes to adapt must be positive, got {minutes:g}.")
@@ -151,13 +151,24 @@ def _surveyed(source: PairSource) -> _Ground:
         MtfFilter((pan_gain or _PAN_GAIN,), is_normalised=True),
         profile.phase,
     )
-    training, held_out = _parts(profile.shape, profile.ratio)
-    pairs = [source.read(window, np.float64) for window in training]
-    return _Ground(
-        [wald_pair(pair, protocol) for pair in pairs],
-        pairs,
-        [wald_pair(source.read(window, np.float64), protocol) for window in held_out],
+    training, held_out = (
+        [pair for pair in (source.read(window, np.float64) for window in part) if _is_usable(pair)]
+        for part in _parts(profile.shape, profile.ratio)
     )
+    if not training or not held_out:
+        raise ShapeError(
+            "Adapting needs a part to learn from and one to hold out, each at least half of valid "
+            "pixels, and this scene has too much nodata; give a part of it."
+        )
+    return _Ground(
+        [wald_pair(pair, protocol) for pair in training],
+        training,
+        [wald_pair(pair, protocol) for pair in held_out],
+    )
+
+
+def _is_usable(pair: ImagePair) -> bool:
+    return pair.valid is None or float(pair.valid.mean()) >= 0.5
 
 
 def _parts(shape: tuple[int, int], ratio: int) -> tuple[list[Window], list[Window]]:
@@ -239,8 +250,8 @@ class _Trainer:
         self._network.load_state_dict(start.model.state_dict())
         noise = card.consistency_noise if card.consistent else None
         starter = Starter(self._network.base, noise, self._network.members)
-        # Small tiles: attention costs the square of a tile's area, and minutes have to do. Of a small
-        # scene little is left one level down; mirrored tiles may need a pixel more than their own.
+        # Small tiles: attention costs the square of a tile's area, and minutes have to do. Little
+        # is left of a small scene one level down, and mirrored tiles may need one more pixel.
         ratio = source.profile.ratio
         step = math.lcm(ratio, self._network.stride)
         room = min(side for made in ground.training for side in made.gt.shape[1:])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandweave.errors import ShapeError
+from bandweave.pair import Mask
 
 UnitImage = NDArray[np.float32]
 
@@ -71,6 +72,8 @@ class TrainingScene:
     start: UnitImage | None = None
     operator: int = 0
     name: str = ""
+    valid: Mask | None = None
+    """`(H, W)`: fine pixels to learn from; None for all."""
 
     def __post_init__(self) -> None:
         height, width = (side * self.ratio for side in self.spectral.shape[1:])
@@ -100,17 +103,56 @@ class TrainingScene:
         """
         symmetry = Symmetry.drawn(generator) if symmetries else Symmetry()
         shifts = self._shifts(symmetry)
-        corner = []
-        for side, shift in zip(self.size, shifts, strict=True):
-            first = -(-max(-shift, 0) // self.ratio)
-            room = (side - tile - max(shift, 0)) // self.ratio
-            if room < first:
-                raise ShapeError(
-                    f"The scene {self.name} of {self.size[0]} x {self.size[1]} reduced pixels has "
-                    f"no room for a tile of {tile}."
-                )
-            corner.append(int(generator.integers(first, room + 1)))
-        return self._cut((corner[0], corner[1]), tile, symmetry, shifts)
+        ranges = [
+            self._corners(side, shift, tile) for side, shift in zip(self.size, shifts, strict=True)
+        ]
+        if self.valid is None:
+            row, column = (int(generator.integers(one.start, one.stop)) for one in ranges)
+        else:
+            free = self._free(ranges, tile, shifts)
+            row, column = (int(n) for n in free[int(generator.integers(len(free)))])
+        return self._cut((row, column), tile, symmetry, shifts)
+
+    def _corners(self, side: int, shift: int, tile: int) -> range:
+        """Return the coarse indices that a tile of the fine size `side` may begin at.
+
+        Raises:
+            ShapeError: There is none.
+        """
+        first = -(-max(-shift, 0) // self.ratio)
+        last = (side - tile - max(shift, 0)) // self.ratio
+        if last < first:
+            raise ShapeError(
+                f"The scene {self.name} of {self.size[0]} x {self.size[1]} reduced pixels has "
+                f"no room for a tile of {tile}."
+            )
+        return range(first, last + 1)
+
+    def _free(self, ranges: list[range], tile: int, shifts: tuple[int, int]) -> NDArray[np.intp]:
+        """Return the corners `(n, 2)` of tiles without an invalid pixel.
+
+        Raises:
+            ShapeError: Every tile holds one.
+        """
+        assert self.valid is not None
+        invalid = np.pad(~self.valid, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
+        top, left = (
+            np.array(one) * self.ratio + shift for one, shift in zip(ranges, shifts, strict=True)
+        )
+        below, right = top + tile, left + tile
+        found = (
+            invalid[np.ix_(below, right)]
+            - invalid[np.ix_(top, right)]
+            - invalid[np.ix_(below, left)]
+            + invalid[np.ix_(top, left)]
+        )
+        free: NDArray[np.intp] = np.argwhere(found == 0) + np.array([one.start for one in ranges])
+        if not len(free):
+            raise ShapeError(
+                f"The scene {self.name} of {self.size[0]} x {self.size[1]} reduced pixels has no "
+                f"tile of {tile} without nodata; leave it out, or choose a part of it."
+            )
+        return free
 
     def _shifts(self, symmetry: Symmetry) -> tuple[int, int]:
         """Return how many fine pixels further on a tile is cut, per axis of this scene."""

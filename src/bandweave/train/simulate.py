@@ -13,9 +13,10 @@ from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.datasets.synthetic.scene import Instrument, synthetic_scene
 from bandweave.degrade.noise import Noise
 from bandweave.degrade.operators import Imresize, MtfFilter
-from bandweave.degrade.wald import ReducedPair, WaldProtocol, wald_pair
+from bandweave.degrade.wald import ReducedPair, WaldProtocol, usable_cells, wald_pair
 from bandweave.errors import BandCountError, SensorModelError, ShapeError
-from bandweave.pair import ImagePair
+from bandweave.pair import ImagePair, Mask
+from bandweave.radiometry import Image
 from bandweave.raster.reader import open_image
 from bandweave.sensors import Sensor, find_sensor
 from bandweave.train.config import (
@@ -119,7 +120,7 @@ def _scene(root: Path, source: SceneSource, data: DataConfig) -> SceneMaker:
         # The PAN is reduced already: `spectral` is the reference, on the PAN's grid.
         at = protocol.phase_at(4)
         lrms = protocol.spectral.apply(pair.spectral, 4, at)
-        reduced = ImagePair(pair.spatial, lrms, 4, at, pair.full_scale, None, pair.sensor)
+        reduced = pair.replace(spectral=lrms, ratio=4, phase=at, valid=_usable(pair, 4))
         return ReducedPair(reduced, pair.spectral, protocol.record(reduced.profile))
 
     fine = pair.spectral.shape[1] * pair.spectral.shape[2]
@@ -177,32 +178,46 @@ def _read(root: Path, source: SceneSource) -> tuple[ImagePair, bool]:
         if gt is None:
             return pair, False
         return _reference_pair(pair.spatial, gt, pair.full_scale, sensor), True
-    spatial = _whole(path)
+    spatial, valid = _whole(path)
     scale = source.full_scale or sensor.full_scale
     if source.gt is not None:
-        return _reference_pair(spatial, _whole(root / source.gt), scale, sensor), True
+        gt, gt_valid = _whole(root / source.gt)
+        return _reference_pair(spatial, gt, scale, sensor, valid & gt_valid), True
     if source.spectral is None:
         raise ShapeError(f"The source {source.spatial} names neither a spectral image nor a gt.")
-    spectral = _whole(root / source.spectral)
+    spectral, coarse_valid = _whole(root / source.spectral)
     row, column = source.skip
-    spatial = spatial[:, row:, column:]
+    spatial, valid = spatial[:, row:, column:], valid[row:, column:]
     ratio = round(spatial.shape[1] / spectral.shape[1])
     rows, columns = (
         min(fine // ratio, coarse)
         for fine, coarse in zip(spatial.shape[1:], spectral.shape[1:], strict=True)
     )
     at = (ratio - 1) / 2 if source.phase is None else source.phase
-    spatial = spatial[:, : rows * ratio, : columns * ratio]
-    pair = ImagePair(spatial, spectral[:, :rows, :columns], ratio, (at, at), scale, None, sensor)
+    fine = (slice(rows * ratio), slice(columns * ratio))
+    valid = valid[fine] & coarse_valid.repeat(ratio, axis=0).repeat(ratio, axis=1)[fine]
+    pair = ImagePair(
+        spatial[:, *fine], spectral[:, :rows, :columns], ratio, (at, at), scale,
+        sensor=sensor, valid=None if valid.all() else valid,
+    )  # fmt: skip
     return pair, False
 
 
 def _reference_pair(
-    spatial: np.ndarray, gt: np.ndarray, scale: float | None, sensor: Sensor
+    spatial: np.ndarray,
+    gt: np.ndarray,
+    scale: float | None,
+    sensor: Sensor,
+    valid: Mask | None = None,
 ) -> ImagePair:
     height, width = (side // 4 * 4 for side in gt.shape[1:])
     pan, reference = (image[:, :height, :width] for image in (spatial, gt))
-    return ImagePair(pan, reference, 1, (0.0, 0.0), scale, None, sensor)
+    kept = None if valid is None or valid.all() else valid[:height, :width]
+    return ImagePair(pan, reference, 1, (0.0, 0.0), scale, sensor=sensor, valid=kept)
+
+
+def _usable(pair: ImagePair, ratio: int) -> Mask | None:
+    return None if pair.valid is None else usable_cells(pair.valid, ratio)
 
 
 def _with_bands(pair: ImagePair, taken: list[int]) -> ImagePair:
@@ -213,11 +228,10 @@ def _with_bands(pair: ImagePair, taken: list[int]) -> ImagePair:
     return pair.replace(spectral=pair.spectral[taken], sensor=sensor)
 
 
-def _whole(path: Path) -> np.ndarray:
-    image = open_image(str(path))
-    height, width = image.grid.shape
-    pixels, _ = image.read(Window(0, 0, height, width), np.float64)
-    return pixels
+def _whole(path: Path) -> tuple[Image, Mask]:
+    with open_image(str(path)) as image:
+        pixels, valid = image.read(Window.whole(image.shape), np.float64)
+    return pixels, np.ones(pixels.shape[1:], dtype=bool) if valid is None else valid
 
 
 def _registered(read: tuple[ImagePair, bool], source: SceneSource) -> tuple[ImagePair, bool]:

@@ -60,6 +60,7 @@ class Starter:
             start=None if start is None else unit(start),
             operator=self.operator(pair),
             name=name,
+            valid=pair.valid,
         )
 
     def start(self, pair: ImagePair) -> Image:

@@ -78,7 +78,7 @@ def fused_whole(weights: Weights, made: ReducedPair, threads: int | None = None)
 
 
 def score(hrms: Image, made: ReducedPair) -> dict[str, float]:
-    """Return PSNR, SAM and ERGAS over the whole image."""
+    """Return PSNR, SAM and ERGAS over the whole image, or what is valid of it."""
     pair = made.pair
     is_cube = pair.spatial.shape[0] > 1
     scores = evaluate_rr(
@@ -88,6 +88,7 @@ def score(hrms: Image, made: ReducedPair) -> dict[str, float]:
         full_scale=pair.full_scale,
         protocol="cave" if is_cube else "dlpan-rr-uncut",
         metrics=METRICS,
+        valid=pair.valid,
     )
     return {metric: scores.values[metric] for metric in METRICS}
 

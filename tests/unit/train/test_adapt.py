@@ -22,6 +22,7 @@ from bandweave.source import ArraySource
 from bandweave.train import adapt as module
 from bandweave.train.adapt import _parts, adapt
 from bandweave.train.full_resolution import FullResolutionTerm
+from bandweave.window import Window
 
 
 def made_pair(rng: np.random.Generator, shape: tuple[int, int] = (128, 528)) -> ImagePair:
@@ -89,6 +90,28 @@ def test_refusals(rng: np.random.Generator, tmp_path: Path) -> None:
     ):
         with pytest.raises(error):
             adapt(ArraySource(changed), tmp_path / "w", minutes=minutes, tell=print)
+
+
+def test_nodata_is_neither_learned_from_nor_scored(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    pair = made_pair(rng, (256, 528))
+    valid = np.ones(pair.shape, dtype=bool)
+    valid[:60] = False
+    spoilt = np.where(valid, pair.spatial, 0.0)
+    masked = replace(pair, spatial=spoilt, valid=valid)
+    ground = module._surveyed(ArraySource(masked))
+    assert all(made.pair.valid is not None for made in (*ground.training, *ground.held_out))
+    report = adapt(ArraySource(masked), tmp_path / "w", minutes=0.02, tell=print)
+    whole = module._surveyed(ArraySource(pair.crop(Window(128, 0, 128, 528))))
+    weights = load_weights(report.weights)
+    scores = module._mean_scores(weights, ground.held_out)
+    # Scored with its black border the scene would lose 10 dB.
+    assert scores["psnr"] > module._mean_scores(weights, whole.held_out)["psnr"] - 2
+
+    valid[:140] = False
+    with pytest.raises(ShapeError, match="too much nodata"):
+        adapt(ArraySource(masked), tmp_path / "v", minutes=0.02, tell=print)
 
 
 def test_physical_terms_vanish_where_everything_agrees(rng: np.random.Generator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,3 +57,26 @@ def test_phases_that_no_mirrored_tile_keeps_are_refused(rng: np.random.Generator
         scene._shifts(Symmetry(mirrors_rows=True))
     with pytest.raises(ShapeError, match="no room"):
         made_scene((2.0, 2.0), rng).draw(np.random.default_rng(0), 96, symmetries=False)
+
+
+def test_masked_scenes_are_drawn_from_where_they_are_valid(rng: np.random.Generator) -> None:
+    scene = made_scene((2.0, 2.0), rng)
+    valid = np.ones(scene.size, dtype=bool)
+    valid[:, 90:] = valid[:12, :20] = False
+    gt = np.where(valid, scene.gt, np.float32(-1))
+    masked = replace(scene, gt=gt, valid=valid)
+    generator = np.random.default_rng(0)
+    drawn = [masked.draw(generator, 64, symmetries=True) for _ in range(300)]
+    assert min(sample.gt.min() for sample in drawn) > 0
+    # Every corner that is free without symmetries, found one by one, and no other.
+    plain = {masked.draw(generator, 64, symmetries=False).origin for _ in range(400)}
+    free = {
+        (top, left)
+        for top in range(0, 25, 4)
+        for left in range(0, 41, 4)
+        if valid[top : top + 64, left : left + 64].all()
+    }
+    assert plain == {f" at row {top}, column {left}" for top, left in free}
+    valid[40] = False
+    with pytest.raises(ShapeError, match="without nodata"):
+        replace(scene, valid=valid).draw(generator, 64, symmetries=False)
