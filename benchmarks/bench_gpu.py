@@ -293,7 +293,7 @@ def fitted_on(
     fitted = LearnedMethod(weights, "cpu").fit(pair.profile, None)
     assert isinstance(fitted, FittedTileNetwork)
     model = copy.deepcopy(weights.model).eval().to(memory_format=torch.channels_last)
-    return replace(fitted, runner=DeviceRunner(model, batch, precision, bench.device))
+    return replace(fitted, runner=DeviceRunner(model, batch, precision, [str(bench.device)]))
 
 
 def fused(fitted: FittedTileNetwork, pair: ImagePair) -> np.ndarray:

@@ -7,6 +7,7 @@ configurations in files, which nest, use it (`run_config`).
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,17 @@ def text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a text is expected")
     return value
+
+
+def matching(pattern: str, example: str) -> Check:
+    """Return a check for a text of some pattern."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise ValueError(f"{example} is expected")
+        return value
+
+    return check
 
 
 def flag(value: Any) -> bool:

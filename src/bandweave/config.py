@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from bandweave.checks import (
     Check,
     flag,
+    matching,
     number,
     one_of,
     optional,
@@ -18,6 +19,8 @@ from bandweave.checks import (
     whole,
 )
 from bandweave.errors import ConfigError
+
+_CUDA_DEVICES = r"cuda(:\d+)?(,cuda(:\d+)?)*"
 
 
 def available_cores() -> int:
@@ -52,7 +55,9 @@ class FuseConfig:
     """Sensor id or name; None for what the files say."""
     full_scale: float | None = None
     """Value that maps to 1.0 in learned methods."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: str = "auto"
+    """Where networks compute: `auto` for a GPU if there is one, `cpu`, `cuda`, `cuda:1`, or several
+    GPUs that share the scene, `cuda:0,cuda:1`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Rounding of the products in the attention of networks; `auto` takes bf16 where the processor
     multiplies it and it was measured to cost less than 0.02 dB."""
@@ -142,7 +147,7 @@ _CHECKS: dict[str, Check] = {
     "weights": optional(text),
     "sensor": optional(text),
     "full_scale": optional(number(above=0)),
-    "device": one_of("auto", "cpu", "cuda"),
+    "device": one_of("auto", "cpu", otherwise=matching(_CUDA_DEVICES, "cuda or cuda:0,cuda:1")),
     "precision": one_of("auto", "fp32", "bf16"),
     "window": optional(several(whole(), 4)),
     "bbox": optional(several(number(), 4)),

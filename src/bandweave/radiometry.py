@@ -6,6 +6,7 @@ not depend on what else is in the picture.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,9 +45,7 @@ def to_storage(
     target = np.dtype(dtype)
     if target.kind == "f":
         return image.astype(target, copy=False)
-    limits = np.iinfo(target)
-    low = limits.min if smallest is None else max(smallest, limits.min)
-    high = limits.max if largest is None else min(largest, limits.max)
+    low, high = _limits(target, smallest, largest)
     # float32 holds every 8- and 16-bit integer; larger ones need float64, or would wrap around.
     exact = image.dtype if target.itemsize <= 2 else np.dtype(np.float64)
     rounded = np.empty(image.shape, target)
@@ -60,3 +59,35 @@ def to_storage(
             np.nan_to_num(whole, copy=False, nan=0.0)
         result[part] = whole
     return rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """The type in which fused pixels are kept, and what else it takes to bring them there."""
+
+    dtype: np.dtype[Any]
+    largest: float | None = None
+    """Clip above this value too, or None."""
+
+    def __call__(self, image: Image) -> NDArray[Any]:
+        """Bring physical values to the type, see `to_storage`."""
+        return to_storage(image, self.dtype, largest=self.largest)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Return the least and the greatest value of an integer type."""
+        return _limits(self.dtype, None, self.largest)
+
+    @property
+    def is_narrow_integer(self) -> bool:
+        """Return whether single precision holds every value of the type."""
+        return self.dtype.kind != "f" and self.dtype.itemsize <= 2
+
+
+def _limits(
+    target: np.dtype[Any], smallest: float | None, largest: float | None
+) -> tuple[float, float]:
+    limits = np.iinfo(target)
+    low = limits.min if smallest is None else max(smallest, limits.min)
+    high = limits.max if largest is None else min(largest, limits.max)
+    return low, high

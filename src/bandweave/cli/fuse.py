@@ -33,7 +33,12 @@ def _cores() -> int:
 @click.option("--weights", help="Name of shipped weights, or a file.")
 @click.option("--sensor", help="Sensor id; see `bandweave sensors`.")
 @click.option("--full-scale", type=float, help="Value that maps to 1.0 (2047 for 11 bit).")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto")
+@click.option(
+    "--device",
+    metavar="auto|cpu|cuda|cuda:N[,cuda:N]...",
+    default="auto",
+    help="Where networks compute; several GPUs share the scene.",
+)
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16"]),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.pair import ImagePair, PairProfile
-from bandweave.radiometry import Image
+from bandweave.radiometry import Image, Storage
 from bandweave.window import Window
 
 
@@ -95,6 +96,22 @@ class NetworkTile:
     """`(C, H, W)`, float32: what the network's base makes of the pair, or None."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class RowJoin:
+    """How the tiles of a row are summed up, and the sum joined to the rows above and below."""
+
+    down: Image
+    """Weights along the rows of a tile, `(size,)`, float32."""
+    along: Image
+    """Weights along the columns of each of the n tiles, `(n, size)`, float32."""
+    part: Window
+    """What is kept of the sum, relative to the row."""
+    finished: int
+    """Leading rows of the part that no row below adds to."""
+    storage: Storage | None
+    """Type of finished rows; None for physical values, float32."""
+
+
 class FittedTiles(Fitted, Protocol):
     """A fitted `FixedTile` method, which runs several tiles at once."""
 
@@ -123,20 +140,27 @@ class FittedRows(FittedTiles, Protocol):
     """A `FixedTile` method that blends the tiles of a row by itself, where they were computed."""
 
     @property
-    def blends_rows(self) -> bool:
-        """Return whether that is where it runs now."""
+    def rows_at_once(self) -> int:
+        """Return how many rows under way keep its devices busy; 0 where it runs on none."""
         ...
 
-    def fuse_row(self, row: NetworkTile, down: Image, along: Image) -> Image:
-        """Fuse a prepared row of n overlapping tiles and sum them up, weighted.
+    def fuse_row(
+        self, row: NetworkTile | None, join: RowJoin, above: Callable[[], Image | None]
+    ) -> tuple[NDArray[Any], Image]:
+        """Fuse a prepared row of n overlapping tiles, sum them up and join them to the row above.
+
+        May be called from several threads.
 
         Args:
-            row: What `prepare` makes of the whole row.
-            down: Weights along the rows of a tile, `(size,)`.
-            along: Weights along the columns of each tile, `(n, size)`.
+            row: What `prepare` makes of the whole row; None where no pixel is valid: it adds
+                nothing.
+            join: How.
+            above: Waits for what the row above has left unfinished, `(C, k, width)`, and returns
+                it; None where there is none. Asked for as late as possible.
 
         Returns:
-            `(C, size, W)`, physical values.
+            The finished rows `(C, join.finished, width)`, in the type of `join.storage`, and the
+            rest, `(C, m, width)`, float32, physical values.
         """
         ...
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandweave.errors import BandCountError, GridMismatchError, ScaleError, ShapeError
-from bandweave.methods.base import FixedTile, Local, Method, NetworkTile
+from bandweave.methods.base import FixedTile, Local, Method, NetworkTile, RowJoin
 from bandweave.methods.nets.attention import Precision
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
@@ -213,21 +215,19 @@ class FittedTileNetwork:
         return list(from_unit(self.runner(*_batch(tiles, self.full_scale)), self.full_scale))
 
     @property
-    def blends_rows(self) -> bool:
-        """Return whether tiles are blended where they are computed, see `FittedRows`."""
-        return isinstance(self.runner, DeviceRunner)
+    def rows_at_once(self) -> int:
+        """Return how many rows under way keep its GPUs busy; 0 on a CPU, see `FittedRows`."""
+        return self.runner.calls_at_once if isinstance(self.runner, DeviceRunner) else 0
 
-    def fuse_row(self, row: NetworkTile, down: Image, along: Image) -> Image:
-        """Fuse a prepared row of tiles and sum them up, see `FittedRows`."""
+    def fuse_row(
+        self, row: NetworkTile | None, join: RowJoin, above: Callable[[], Image | None]
+    ) -> tuple[NDArray[Any], Image]:
+        """Fuse a prepared row of tiles and join it to the row above, see `FittedRows`."""
         assert isinstance(self.runner, DeviceRunner)
-        images = (row.spatial, row.spectral, *(() if row.start is None else (row.start,)))
-        return self.runner.fuse_row(
-            [np.asarray(image, np.float32) for image in images],
-            self.reach.size,
-            np.asarray(down, np.float32),
-            np.asarray(along, np.float32),
-            self.full_scale,
-        )
+        images = None
+        if row is not None:
+            images = [row.spatial, row.spectral, *(() if row.start is None else (row.start,))]
+        return self.runner.fuse_row(images, self.reach.size, self.full_scale, join, above)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -52,7 +52,7 @@ class Band:
     """Finished rows of the output window, top to bottom."""
 
     rows: Image
-    """`(C, n, W)`, physical values; invalid pixels hold 0."""
+    """`(C, n, W)`, physical values, or these in the type of the file; invalid pixels hold 0."""
     valid: Mask
     """`(n, W)`."""
 
@@ -81,12 +81,12 @@ class RowBlender:
     def start_after(self, tile_row: int, tail: Image | None) -> None:
         """Go on behind a tile row that an earlier run has finished."""
         self._tail = tail
-        self._next_row = self._final_until(tile_row)
+        self._next_row = self.final_until(tile_row)
 
     def add(self, fused: FusedTile) -> Band | None:
         """Add a tile; return the finished rows when it was the last of its tile row."""
         tile = fused.tile
-        rows = self._rows_of(tile.row)
+        rows = self.rows_of(tile.row)
         if self._valid is None:
             self._valid = np.zeros((rows.height, self._window.width), dtype=bool)
         if fused.hrms is not None:
@@ -95,25 +95,26 @@ class RowBlender:
             return self._finish(tile.row, rows)
         return None
 
-    def add_row(self, tile_row: int, blended: Image | None, valid: Mask) -> Band:
-        """Add a row of tiles that is summed up already; return the finished rows.
+    def add_row(self, tile_row: int, finished: Image, tail: Image, valid: Mask) -> Band:
+        """Take a row of tiles that is joined to the one above already.
 
         Args:
             tile_row: Its number.
-            blended: `(C, n, W)`, weighted, on the rows and columns of the window it contributes to;
-                None where nothing was valid.
-            valid: `(n, W)`.
+            finished: `(C, n, W)`: its finished rows.
+            tail: `(C, m, W)`: those that the next tile row still adds to.
+            valid: `(n + m, W)`.
         """
-        self._sum, self._valid = blended, valid
-        return self._finish(tile_row, self._rows_of(tile_row))
+        self._tail = tail
+        self._next_row = self.final_until(tile_row)
+        return _band(finished, valid[: finished.shape[1]])
 
-    def _rows_of(self, tile_row: int) -> Window:
+    def rows_of(self, tile_row: int) -> Window:
         """Return the part of the window that a tile row contributes to."""
         return self._plan[tile_row, 0].write.intersection(
             Window(self._window.row, 0, self._window.height, self._plan.scene[1])
         )
 
-    def _final_until(self, tile_row: int) -> int:
+    def final_until(self, tile_row: int) -> int:
         """Return the first row that tile rows after this one still contribute to."""
         following = self._plan.tile_rows(self._window)
         if tile_row == following[-1]:
@@ -154,12 +155,16 @@ class RowBlender:
         if self._tail is not None and self._tail.shape[1]:
             total = total.astype(np.result_type(total, self._tail), copy=False)
             total[:, : self._tail.shape[1]] += self._tail
-        stop = self._final_until(tile_row)
+        stop = self.final_until(tile_row)
         done = slice(self._next_row - rows.row, stop - rows.row)
-        band = Band(total[:, done], self._valid[done])
+        band = _band(total[:, done], self._valid[done])
         self._tail = total[:, stop - rows.row :].copy()
         self._next_row = stop
         self._sum = self._valid = None
-        if not band.valid.all():
-            band.rows[:, ~band.valid] = 0
         return band
+
+
+def _band(rows: Image, valid: Mask) -> Band:
+    if not valid.all():
+        rows[:, ~valid] = 0
+    return Band(rows, valid)

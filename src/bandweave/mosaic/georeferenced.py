@@ -228,7 +228,7 @@ def _fuse_here(
     if isinstance(job.fitted.reach, FixedTile):
         from bandweave.mosaic.resume import RowStore  # noqa: PLC0415  # learned methods only
 
-        store = RowStore(rows, key, resume=resume)
+        store = RowStore(rows, {**key, "rows": writer.dtype.name}, resume=resume)
     return job.run(writer, store=store, stored=writer.stored, quiet=quiet)
 
 

@@ -14,7 +14,7 @@ from bandweave.mosaic.job import Tell
 from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.runner import ArraySink
 from bandweave.pair import ImagePair
-from bandweave.radiometry import to_storage
+from bandweave.radiometry import Storage
 from bandweave.raster.bandorder import in_file_order
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource, PairSource
@@ -103,8 +103,9 @@ def fuse_arrays(
         sensor=None if config.sensor is None else find_sensor(config.sensor),
     )
     job = prepare_job(ArrayScene(pair, config.window), config, tell=tell)
-    sink = ArraySink()
-    effect = job.run(sink, quiet=tell is None)
+    sink, stored = ArraySink(), Storage(np.dtype(config.dtype or spectral.dtype))
+    effect = job.run(sink, stored=stored, quiet=tell is None)
     if effect is not None and tell is not None:
         tell(effect.sentence)
-    return to_storage(sink.hrms, config.dtype or spectral.dtype)
+    hrms = sink.hrms
+    return stored(hrms) if hrms.dtype.kind == "f" else hrms

@@ -11,8 +11,9 @@ import numpy as np
 from bandweave.methods.base import Fitted, FixedTile, Local
 from bandweave.mosaic.plan import TilePlan
 from bandweave.mosaic.resume import RowStore
-from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, Stored, run_scene
+from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, run_scene
 from bandweave.progress import progress
+from bandweave.radiometry import Storage
 from bandweave.source import PairSource
 from bandweave.window import Window
 
@@ -132,7 +133,7 @@ class Job:
         sink: Sink,
         *,
         store: RowStore | None = None,
-        stored: Stored | None = None,
+        stored: Storage | None = None,
         quiet: bool = False,
     ) -> ConsistencyEffect | None:
         """Fuse the window into the sink, with progress on stderr; see `run_scene`.

@@ -194,14 +194,14 @@ def _create(
         return _created_classical(selection.entry, source, config, note)
     # torch is loaded here and not before: classical methods start without it.
     from bandweave.methods.learned import LearnedMethod, require_fit  # noqa: PLC0415
-    from bandweave.methods.nets.inference import chosen_device, chosen_precision  # noqa: PLC0415
+    from bandweave.methods.nets.inference import chosen_devices, chosen_precision  # noqa: PLC0415
     from bandweave.methods.nets.zoo import load_named  # noqa: PLC0415
     from bandweave.methods.official_tiling import OfficialTiling  # noqa: PLC0415
 
     assert selection.weights is not None
     weights = load_named(selection.weights)
     require_fit(weights.card, source.profile)
-    device = chosen_device(config.device)
+    device = ",".join(chosen_devices(config.device))
     note(f"Device: {device}.")
     if config.tiling == "official":
         if config.precision == "bf16":

@@ -30,7 +30,7 @@ from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.tile_rows import TileRows, reflected, reflected_pair
 from bandweave.pair import Mask
-from bandweave.radiometry import Image
+from bandweave.radiometry import Image, Storage
 from bandweave.source import PairSource
 from bandweave.threads import in_order
 from bandweave.window import Window
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from bandweave.parallel.cluster import Cluster
 
 Advance = Callable[[int], None]
-Stored = Callable[[Image], Image]
-"""Brings fused pixels to the type of the file."""
+_Stored = Callable[[Image], Image]
 
 _STRIP_ROWS = 256
 """Rows of a block that are fused together where that costs nothing: with 1,024 columns and four
@@ -148,7 +147,7 @@ def run_scene(
     window: Window | None = None,
     limits: RunLimits | None = None,
     store: RowStore | None = None,
-    stored: Stored | None = None,
+    stored: Storage | None = None,
     advance: Advance = lambda _: None,
 ) -> None:
     """Fuse a scene, or a window of it, into a sink.
@@ -161,8 +160,9 @@ def run_scene(
         window: Part of the scene; its pixels equal those of the full run. Default: all.
         limits: Threads and memory.
         store: Finished tile rows of an earlier, interrupted run of the same job.
-        stored: Brings blocks of local methods to the type of the rows that the sink takes, in the
-            threads that fuse; blended tiles are handed on as they are.
+        stored: Type of the rows that the sink takes, to which blocks of local methods are brought
+            in the threads that fuse, and rows of tiles where they are blended on a device; tiles
+            that are blended here are handed on as they are.
         advance: Called with the number of output pixels that were finished.
 
     Raises:
@@ -193,9 +193,9 @@ def run_scene(
         sink.write_rows(band.rows, band.valid)
 
     left = rows[len(finished) :]
-    if isinstance(fitted, FittedRows) and fitted.blends_rows:
+    if isinstance(fitted, FittedRows) and fitted.rows_at_once:
         joined = TileRows(fitted, source, plan, window, precision)
-        bands = joined.finished(left, blender, limits.workers)
+        bands = joined.finished(left, blender, limits.workers, stored)
     else:
         tiles = [plan[r, c] for r in left for c in plan.tile_cols(window)]
         fused = _fused_tiles(fitted, source, tiles, precision, limits, stored=stored)
@@ -221,7 +221,7 @@ def _fused_tiles(
     precision: type[np.float32 | np.float64],
     limits: RunLimits,
     *,
-    stored: Stored | None,
+    stored: Storage | None,
 ) -> Iterator[FusedTile]:
     match fitted.reach:
         case FixedTile(batch=batch):
@@ -249,7 +249,7 @@ def _fuse_block(
     source: PairSource,
     tile: Tile,
     precision: type[np.float32 | np.float64],
-    stored: Stored,
+    stored: _Stored,
 ) -> FusedTile:
     """Fuse a block with its apron and cut the apron off."""
     pair = source.read(tile.read, precision)

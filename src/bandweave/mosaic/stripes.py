@@ -27,11 +27,11 @@ from bandweave.mosaic.consistent import ConsistencyEffect, block_plan
 from bandweave.mosaic.job import Job
 from bandweave.mosaic.plan import TilePlan
 from bandweave.mosaic.resume import open_rows_folder
-from bandweave.mosaic.runner import Sink, Stored
+from bandweave.mosaic.runner import Sink
 from bandweave.pair import Mask
 from bandweave.parallel.cluster import Cluster
 from bandweave.progress import progress
-from bandweave.radiometry import Image
+from bandweave.radiometry import Image, Storage
 from bandweave.threads import in_order
 from bandweave.window import Window
 
@@ -49,7 +49,7 @@ def fuse_stripes(
     job: Job,
     sink: Sink,
     *,
-    stored: Stored,
+    stored: Storage,
     folder: Path,
     key: Mapping[str, object],
     resume: bool,
@@ -120,7 +120,7 @@ class StripeWork:
     """The task of a worker: fuse a stripe as `Job.run` does, and leave its rows in the folder."""
 
     job: Job
-    stored: Stored
+    stored: Storage
     folder: Path
 
     def __call__(self, stripe: Window) -> None:
@@ -190,7 +190,7 @@ def _finished(work: StripeWork, stripes: list[Window], cluster: Cluster) -> Iter
 class _Stripe:
     """A sink that keeps its rows in the type of the file."""
 
-    def __init__(self, stripe: Window, stored: Stored) -> None:
+    def __init__(self, stripe: Window, stored: Storage) -> None:
         self.rows: Image | None = None
         self.valid: Mask = np.ones(stripe.shape, dtype=bool)
         self._shape, self._stored, self._next = stripe.shape, stored, 0

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bandweave.methods.base import FittedRows, NetworkTile
+from bandweave.methods.base import FittedRows, NetworkTile, RowJoin
 from bandweave.mosaic.blend import Band, RowBlender, tile_weights
 from bandweave.mosaic.plan import TilePlan
 from bandweave.pair import ImagePair, Mask
-from bandweave.radiometry import Image
+from bandweave.radiometry import Image, Storage
 from bandweave.source import PairSource
 from bandweave.threads import in_order
 from bandweave.window import Window
 
 _Prepared = tuple[NetworkTile | None, Mask]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Linked:
+    """A prepared row of tiles between its neighbours."""
+
+    row: int
+    images: NetworkTile | None
+    """None where no pixel is valid."""
+    valid: Mask
+    above: Future[Image | None]
+    """What the row above leaves unfinished."""
+    below: Future[Image | None]
+    """What this one leaves."""
 
 
 class TileRows:
@@ -43,18 +59,38 @@ class TileRows:
         self._starts = None if fitted.base is None else BaseBlocks(fitted.base, source, precision)
 
     def finished(
-        self, rows: list[int], blender: RowBlender, workers: int
+        self, rows: list[int], blender: RowBlender, workers: int, storage: Storage | None
     ) -> Iterator[tuple[int, Band, Image]]:
         """Yield each row's number, finished pixels and unfinished ones.
 
-        Rows are read and prepared in threads, and two are under way on the device: while one is
-        computed, the other travels.
+        Rows are read and prepared in threads, and several are under way on the devices: while one
+        is computed, another travels. Each takes what the row above has left, wherever that was.
+
+        Args:
+            rows: Numbers of the tile rows, from top to bottom.
+            blender: Knows which rows are finished when.
+            workers: Threads that read and prepare.
+            storage: Type of the finished pixels, or None for physical values.
         """
-        prepared = in_order(self._prepare, rows, workers)
-        for (row, (_, valid)), blended in in_order(self._blended, prepared, 2, ahead=2):
-            band = blender.add_row(row, blended, valid)
-            assert blender.tail is not None
-            yield row, band, blender.tail
+        at_once = self._fitted.rows_at_once
+        linked = self._linked(in_order(self._prepare, rows, workers), blender.tail)
+
+        def fuse(work: _Linked) -> tuple[NDArray[Any], Image]:
+            return self._fused(work, blender, storage)
+
+        for work, (finished, tail) in in_order(fuse, linked, at_once, ahead=at_once):
+            yield work.row, blender.add_row(work.row, finished, tail, work.valid), tail
+
+    def _linked(
+        self, prepared: Iterable[tuple[int, _Prepared]], tail: Image | None
+    ) -> Iterator[_Linked]:
+        """Link each row to what the one above will leave."""
+        above: Future[Image | None] = Future()
+        above.set_result(tail)
+        for row, (images, valid) in prepared:
+            below: Future[Image | None] = Future()
+            yield _Linked(row, images, valid, above, below)
+            above = below
 
     def _spans(self, row: int) -> tuple[Window, Window, Window]:
         """Return what is read, what is computed, and what of that lies in the window."""
@@ -79,18 +115,30 @@ class TileRows:
         start = None
         if self._starts is not None:
             start = reflected(self._starts.read(inside), inside, read)
-        return self._fitted.prepare(reflected_pair(pair, inside, read), start), valid
+        tile = self._fitted.prepare(reflected_pair(pair, inside, read), start)
+        return replace(tile, spatial=narrow(tile.spatial), spectral=narrow(tile.spectral)), valid
 
-    def _blended(self, prepared: tuple[int, _Prepared]) -> Image | None:
-        row, (images, _) = prepared
-        if images is None:
-            return None
-        plan = self._plan
+    def _fused(
+        self, work: _Linked, blender: RowBlender, storage: Storage | None
+    ) -> tuple[NDArray[Any], Image]:
+        row, plan = work.row, self._plan
         _, run, part = self._spans(row)
         down = tile_weights(row, plan.rows, plan.height, plan.overlap)
         along = [tile_weights(col, plan.cols, plan.width, plan.overlap) for col in self._cols]
-        blended = self._fitted.fuse_row(images, down, np.stack(along))
-        return blended[(slice(None), *part.relative_to(run).slices)]
+        join = RowJoin(
+            down.astype(np.float32),
+            np.stack(along).astype(np.float32),
+            part.relative_to(run),
+            blender.final_until(row) - part.row,
+            storage,
+        )
+        try:
+            finished, tail = self._fitted.fuse_row(work.images, join, work.above.result)
+        except BaseException as error:
+            work.below.set_exception(error)  # the row below waits for it
+            raise
+        work.below.set_result(tail)
+        return finished, tail
 
 
 def reflected_pair(pair: ImagePair, inside: Window, wanted: Window) -> ImagePair:
@@ -110,3 +158,15 @@ def reflected(image: NDArray[Any], inside: Window, wanted: Window) -> NDArray[An
     rows = (inside.row - wanted.row, wanted.row_stop - inside.row_stop)
     cols = (inside.col - wanted.col, wanted.col_stop - inside.col_stop)
     return np.pad(image, [(0, 0), rows, cols], mode="symmetric")
+
+
+def narrow(image: Image) -> NDArray[Any]:
+    """Return an image of whole numbers in 16 bits, any other one as it is, in float32.
+
+    Half the bytes travel to the device, where both become float32 again.
+    """
+    if image.min() >= 0 and image.max() <= np.iinfo(np.uint16).max:  # with a NaN neither holds
+        whole = image.astype(np.uint16)
+        if np.array_equal(whole, image):
+            return whole
+    return image.astype(np.float32, copy=False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from bandweave.errors import OutputError, OutputExistsError
 from bandweave.pair import Mask
-from bandweave.radiometry import Image, to_storage
+from bandweave.radiometry import Image, Storage
 from bandweave.raster.geotiff import GeoTiffFile, build_overviews, copy_as_cog, reported
 from bandweave.raster.layout import OutputLayout
 
@@ -122,9 +121,9 @@ class SceneWriter:
         return self._layout.dtype
 
     @property
-    def stored(self) -> Callable[[Image], Any]:
+    def stored(self) -> Storage:
         """Return what brings physical values to the type of the file, rounded and clipped."""
-        return partial(to_storage, dtype=self._layout.dtype, largest=self._layout.largest)
+        return Storage(self._layout.dtype, self._layout.largest)
 
     @property
     def next_row(self) -> int:

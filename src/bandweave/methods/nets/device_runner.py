@@ -1,30 +1,39 @@
-"""A network on a device of its own: few calls, no waiting, and rows of tiles blended there.
+"""A network on GPUs: few calls, no waiting, and rows of tiles blended and rounded there.
 
-Several threads may be inside: each takes a lane, a stream with its own recorded graph, so that one
-lane's images travel while another's are computed. All code but the recording runs on any device.
+Several threads may be inside: each takes a lane, a stream of a GPU with its own recorded graph, so
+that one lane's images travel while another's are computed. The same code runs on a CPU, where a
+lane has neither, and tests run it there.
 """
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
+from bandweave.methods.base import RowJoin
 from bandweave.methods.nets.attention import Precision
 from bandweave.methods.nets.network import FusionNetwork
+from bandweave.methods.nets.recording import recorded, sent
+from bandweave.methods.nets.u2net import LearnedUpsampling
+from bandweave.radiometry import Image, Storage
 
 Images = NDArray[np.float32]
 
-# Calls that may be under way at a time, as many as the mosaic makes.
+# Calls that may be under way at a time on each device: one computes while the other travels.
 _LANES = 2
+
+# Layers whose weights autocast rounds anew in every call.
+_CAST = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 
 # The switches of cuDNN are one for all threads, and one graph is recorded at a time.
 _EXCLUSIVE = threading.Lock()
@@ -33,9 +42,8 @@ _EXCLUSIVE = threading.Lock()
 class DeviceRunner:
     """Batches of one fixed shape; the last one is filled with repetitions of its last tile.
 
-    Hence a tile is the same whatever else is in the call. `bf16` means autocast: products and
-    convolutions in bfloat16, norms, softmax statistics and the sum with the up-sampled image in
-    float32.
+    Hence a tile is the same whatever else is in the call. `bf16` means products and convolutions in
+    bfloat16; norms, softmax statistics and the sum with the up-sampled image stay in float32.
     """
 
     def __init__(
@@ -43,168 +51,193 @@ class DeviceRunner:
         model: FusionNetwork,
         batch: int,
         precision: Precision = "fp32",
-        device: torch.device | str = "cuda",
+        devices: Sequence[str] = ("cuda",),
     ) -> None:
-        """Take over a network that nobody changes any more.
+        """Put a copy of a network on each device.
 
         Args:
-            model: In the state for inference; moved to the device.
+            model: In the state for inference.
             batch: Tiles per call.
             precision: Type of the network's products.
-            device: Where to compute.
+            devices: Where to compute; several share the tiles and, on equal GPUs, give the same
+                pixels as one.
         """
         self.batch = batch
-        self._device = torch.device(device)
-        self._model = model.to(self._device)
-        self._precision = precision
+        self.calls_at_once = _LANES * len(devices)
+        self._bands = model.config.bands
         self._lanes: SimpleQueue[_Lane] = SimpleQueue()
+        models = [_placed(model, precision, name) for name in devices]
         for _ in range(_LANES):
-            self._lanes.put(_Lane(self._device))
+            for name, placed in zip(devices, models, strict=True):
+                self._lanes.put(_Lane(placed, batch, precision, torch.device(name)))
 
     def __call__(self, spatial: Images, spectral: Images, start: Images | None = None) -> Images:
         """Fuse tiles of the unit range, see `TileRunner`."""
         images = (spatial, spectral) if start is None else (spatial, spectral, start)
         with self._lane() as lane:
-            return lane.fetched(self._fused(lane, [lane.sent(image) for image in images]))
+            (fused,) = lane.fetched(lane.fused([lane.sent(image) for image in images]))
+        return fused
 
     def fuse_row(
         self,
-        images: Sequence[Images],
+        images: Sequence[Image] | None,
         size: int,
-        down: Images,
-        along: Images,
         full_scale: float,
-    ) -> Images:
-        """Fuse a row of overlapping tiles and sum them up, weighted.
+        join: RowJoin,
+        above: Callable[[], Image | None],
+    ) -> tuple[NDArray[Any], Image]:
+        """Fuse a row of overlapping tiles, see `FittedRows`.
 
         Args:
             images: The network's arguments over the whole row, physical values: `(c, H, W)` with
-                H = `size` for fine images, `(C, h, w)` for the coarse one.
+                H = `size` for fine images, `(C, h, w)` for the coarse one; None for zeros.
             size: Side of a tile.
-            down: Weights along the rows of a tile, `(size,)`.
-            along: Weights along the columns of each of the n tiles, `(n, size)`.
             full_scale: Physical value that maps to 1.0.
+            join: How the tiles are summed up.
+            above: Waits for what the row above has left.
 
         Returns:
-            `(C, size, W)`, physical values.
+            The finished rows, and the rest.
         """
-        count, width = len(along), images[0].shape[2]
-        stride = (width - size) // max(count - 1, 1)
+        rows, cols = join.part.slices
         with self._lane() as lane:
-            tiles = []
-            for image in images:
-                side, step = (n * image.shape[2] // width for n in (size, stride))
-                row = lane.sent(image) / full_scale
-                tiles.append(row.unfold(2, side, max(step, 1)).permute(2, 0, 1, 3))
-            fused = self._fused(lane, tiles) * (lane.sent(along * full_scale)[:, None, None])
-            fused *= lane.sent(down)[:, None]
-            # Columns of a sum over tiles, for each band and row by itself.
-            columns = fused.permute(1, 2, 3, 0).flatten(0, 1)
-            blended = functional.fold(columns, (1, width), (1, size), stride=(1, max(stride, 1)))
-            return lane.fetched(blended.view(-1, size, width))
+            if images is None:
+                total = lane.zeros(self._bands, *join.part.shape)
+            else:
+                total = lane.blended(images, size, full_scale, join)[:, rows, cols]
+            # The device is busy with this row by now.
+            shared = above()
+            if shared is not None:
+                total[:, : shared.shape[1]] += lane.sent(shared)
+            finished = _stored(total[:, : join.finished], join.storage)
+            kept, left = lane.fetched(finished, total[:, join.finished :])
+        return kept, left
 
     @contextmanager
     def _lane(self) -> Iterator[_Lane]:
         lane = self._lanes.get()
         try:
-            with torch.inference_mode(), lane.current():
+            with torch.inference_mode(), torch.cuda.stream(lane.stream):
                 yield lane
         finally:
             self._lanes.put(lane)
 
-    def _fused(self, lane: _Lane, images: Sequence[Tensor]) -> Tensor:
+
+class _Lane:
+    """A stream of a device, and the network recorded on it; on a CPU, plain calls."""
+
+    def __init__(
+        self, model: FusionNetwork, batch: int, precision: Precision, device: torch.device
+    ) -> None:
+        self._model, self._batch, self._device = model, batch, device
+        self._is_mixed = precision == "bf16"
+        # torch has no annotations there. Without a stream `torch.cuda.stream` changes nothing.
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._held: list[Tensor] = []
+        self._replay: Callable[[], Tensor] | None = None
+
+    def zeros(self, *shape: int) -> Tensor:
+        """Return zeros on the device."""
+        return torch.zeros(shape, device=self._device)
+
+    def sent(self, image: NDArray[Any]) -> Tensor:
+        """Copy an image to the device, and make it float32 there."""
+        return sent(torch.from_numpy(np.ascontiguousarray(image)), self._device).float()
+
+    def fetched(self, *images: Tensor) -> list[NDArray[Any]]:
+        """Copy images from the device and wait for them, and for nothing else."""
+        if self.stream is None:
+            return [image.numpy() for image in images]
+        copies = [torch.empty(i.shape, dtype=i.dtype, pin_memory=True) for i in images]
+        for held, image in zip(copies, images, strict=True):
+            held.copy_(image, non_blocking=True)
+        self.stream.synchronize()
+        return [held.numpy() for held in copies]
+
+    def blended(
+        self, images: Sequence[Image], size: int, full_scale: float, join: RowJoin
+    ) -> Tensor:
+        """Cut a row into its tiles, fuse these and sum them up, `(C, size, W)`, physical values."""
+        count, width = len(join.along), images[0].shape[2]
+        stride = (width - size) // max(count - 1, 1)
+        tiles = []
+        for image in images:
+            side, step = (n * image.shape[2] // width for n in (size, stride))
+            row = self.sent(image) / full_scale
+            tiles.append(row.unfold(2, side, max(step, 1)).permute(2, 0, 1, 3))
+        fused = self.fused(tiles) * self.sent(join.along * full_scale)[:, None, None]
+        fused *= self.sent(join.down)[:, None]
+        # Columns of a sum over tiles, for each band and row by itself.
+        columns = fused.permute(1, 2, 3, 0).flatten(0, 1)
+        total = functional.fold(columns, (1, width), (1, size), stride=(1, max(stride, 1)))
+        return total.view(-1, size, width)
+
+    def fused(self, images: Sequence[Tensor]) -> Tensor:
         """Return `(n, C, H, W)` of the unit range, for any number n of tiles."""
         count = len(images[0])
         batches = []
-        for first in range(0, count, self.batch):
-            part = torch.arange(first, first + self.batch, device=self._device).clamp_(
-                max=count - 1
-            )
-            tiles = [_channels_last(image[part]) for image in images]
-            batches.append(lane.computed(self._compute, tiles))
+        for first in range(0, count, self._batch):
+            part = torch.arange(first, first + self._batch, device=self._device)
+            part = part.clamp_(max=count - 1)
+            batches.append(self._computed([_channels_last(image[part]) for image in images]))
         return torch.cat(batches)[:count]
+
+    def _computed(self, images: list[Tensor]) -> Tensor:
+        """Run the network; images of the first shape that comes play a recording."""
+        if self._replay is None:
+            self._replay = self._recorded(images)
+        if [held.shape for held in self._held] != [image.shape for image in images]:
+            with _exact():
+                return self._compute(*images)
+        for held, image in zip(self._held, images, strict=True):
+            held.copy_(image)
+        return self._replay().clone()
+
+    def _recorded(self, images: list[Tensor]) -> Callable[[], Tensor]:
+        self._held = [image.clone() for image in images]
+        with _exact():
+            if self.stream is not None:
+                for _ in range(3):  # kernels are compiled and chosen before they are recorded
+                    self._compute(*self._held)
+            return recorded(lambda: self._compute(*self._held), self.stream)
 
     def _compute(self, *images: Tensor) -> Tensor:
         kind = self._device.type
-        is_mixed = self._precision == "bf16"
-        # Casts are part of a recorded graph: none may be taken from an earlier call.
-        with torch.autocast(kind, torch.bfloat16, enabled=is_mixed, cache_enabled=False):
+        # Casts are part of a recording: none may be taken from an earlier call.
+        with torch.autocast(kind, torch.bfloat16, enabled=self._is_mixed, cache_enabled=False):
             fused: Tensor = self._model(*images).float().clamp(0, 1)
         return fused
 
 
-class _Lane:
-    """A stream and the graph recorded on it; on a CPU, plain calls."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._is_cuda = device.type == "cuda"
-        # torch has no annotations there.
-        self._stream = torch.cuda.Stream(device) if self._is_cuda else None  # type: ignore[no-untyped-call]
-        self._graph: torch.cuda.CUDAGraph | None = None
-        self._held: list[Tensor] = []
-        self._result: Tensor | None = None
-
-    def current(self) -> torch.cuda.StreamContext | nullcontext[None]:
-        """Make the stream the thread's current one."""
-        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
-
-    def sent(self, image: Images) -> Tensor:
-        """Copy an image to the device, in the background."""
-        held = torch.from_numpy(np.ascontiguousarray(image, np.float32))
-        if not self._is_cuda:
-            return held
-        return held.pin_memory().to(self._device, non_blocking=True)
-
-    def fetched(self, image: Tensor) -> Images:
-        """Copy an image from the device and wait for it, and for nothing else."""
-        if self._stream is None:
-            return np.asarray(image.numpy())
-        fetched = torch.empty(image.shape, dtype=image.dtype, pin_memory=True)
-        fetched.copy_(image, non_blocking=True)
-        self._stream.synchronize()
-        return np.asarray(fetched.numpy())
-
-    def computed(self, compute: _Compute, images: list[Tensor]) -> Tensor:
-        """Return `compute(*images)`; images of the first shape that comes play a recording."""
-        if self._stream is None:
-            return compute(*images)
-        if self._graph is None:
-            self._record(compute, images)
-        if [held.shape for held in self._held] != [image.shape for image in images]:
-            with _exact():
-                return compute(*images)
-        assert self._graph is not None
-        assert self._result is not None
-        for held, image in zip(self._held, images, strict=True):
-            held.copy_(image)
-        self._graph.replay()
-        return self._result.clone()
-
-    def _record(self, compute: _Compute, images: list[Tensor]) -> None:
-        self._held = [image.clone() for image in images]
-        graph = torch.cuda.CUDAGraph()
-        with _exact():
-            for _ in range(3):  # kernels are compiled and chosen before they are recorded
-                compute(*self._held)
-            torch.cuda.synchronize()
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
-                self._result = compute(*self._held)
-        self._graph = graph
+def _placed(model: FusionNetwork, precision: Precision, device: str) -> FusionNetwork:
+    """Return a copy of a network on a device, with the weights that autocast would cast cast."""
+    placed = copy.deepcopy(model).to(device)
+    if precision == "bf16":
+        exact = [
+            m
+            for part in placed.modules()
+            if isinstance(part, LearnedUpsampling)
+            for m in part.modules()
+        ]
+        for layer in placed.modules():
+            if isinstance(layer, _CAST) and layer not in exact:
+                layer.to(torch.bfloat16)
+    return placed
 
 
-class _Compute(Protocol):
-    """A network's forward pass."""
-
-    def __call__(self, *images: Tensor) -> Tensor:
-        """Return the fused tiles."""
-        ...
+def _stored(image: Tensor, storage: Storage | None) -> Tensor:
+    """Round and clip as `to_storage` does, for types whose values float32 holds."""
+    if storage is None or not storage.is_narrow_integer:
+        return image
+    kept = torch.from_numpy(np.empty(0, storage.dtype)).dtype
+    return image.round().clamp(*storage.range).nan_to_num(0.0).to(kept)
 
 
 @contextmanager
 def _exact() -> Iterator[None]:
     """Without this, convolutions round float32 to 10 bits of mantissa."""
-    with _EXCLUSIVE, torch.backends.cudnn.flags(allow_tf32=False):
+    # `enabled` is False if it is not given.
+    with _EXCLUSIVE, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         yield
 
 

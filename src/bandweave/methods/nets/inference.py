@@ -19,7 +19,8 @@ from bandweave.methods.nets.attention import Precision, has_bf16_products, use_p
 from bandweave.methods.nets.device_runner import DeviceRunner
 from bandweave.methods.nets.network import FusionNetwork
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = str
+"""`auto`, `cpu`, `cuda` (the first one), or numbered ones: `cuda:1`, `cuda:0,cuda:1`."""
 Tiles = NDArray[np.float32]
 
 GPU_BATCH = 32
@@ -61,30 +62,39 @@ def make_runner(
 
     Args:
         model: Left as it is.
-        device: `auto` takes a CUDA device where there is one.
+        device: `auto` takes a CUDA device where there is one; several share the tiles.
         threads: Tiles computed side by side on the CPU; None for as many as torch would use.
         gpu_batch: Tiles per call on a GPU.
         precision: Rounding of the products: in the attention on the CPU, in the whole network on a
             GPU.
 
     Raises:
-        ConfigError: `cuda` was asked for and there is none.
+        ConfigError: A CUDA device was asked for that is not there.
     """
-    if chosen_device(device) == "cpu":
+    devices = chosen_devices(device)
+    if devices == ("cpu",):
         return CpuRunner(model, threads, precision)
-    return DeviceRunner(_frozen_copy(model), gpu_batch, precision)
+    return DeviceRunner(_frozen_copy(model), gpu_batch, precision, devices)
 
 
-def chosen_device(device: Device) -> Literal["cpu", "cuda"]:
-    """Return where `device` means to compute on this machine.
+def chosen_devices(device: Device) -> tuple[str, ...]:
+    """Return where `device` means to compute on this machine: `cpu`, or CUDA devices.
 
     Raises:
-        ConfigError: `cuda` was asked for and there is none.
+        ConfigError: A CUDA device was asked for that is not there.
     """
-    has_cuda = torch.cuda.is_available()
-    if device == "cuda" and not has_cuda:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "cpu" or (device == "auto" and not count):
+        return ("cpu",)
+    if not count:
         raise ConfigError("No CUDA device was found; use --device cpu, or auto to take what is.")
-    return "cpu" if device == "cpu" or not has_cuda else "cuda"
+    named = ("cuda",) if device == "auto" else tuple(dict.fromkeys(device.split(",")))
+    for name in named:
+        if (torch.device(name).index or 0) >= count:
+            raise ConfigError(
+                f"There is no device {name}: this machine has {count}, counted from cuda:0."
+            )
+    return named
 
 
 def chosen_precision(
@@ -96,11 +106,11 @@ def chosen_precision(
     on the processor, in digits far behind those that the data bear.
 
     Raises:
-        ConfigError: `device` is `cuda` and there is none.
+        ConfigError: `device` names a CUDA device that is not there.
     """
     if wanted != "auto":
         return wanted
-    gains = chosen_device(device) == "cpu" and has_bf16_products()
+    gains = chosen_devices(device) == ("cpu",) and has_bf16_products()
     return "bf16" if gains and network.bears_bf16 else "fp32"
 
 

@@ -18,7 +18,7 @@ from bandweave.degrade.sampling import imresize
 from bandweave.errors import BandCountError, ScaleError, SensorModelError
 from bandweave.instruments import PointSpread, ResponseMatrix
 from bandweave.methods.base import WholeScene
-from bandweave.methods.nets.inference import Device, chosen_device
+from bandweave.methods.nets.inference import Device, chosen_devices
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.methods.variational.iterations import Monitor, Progress
 from bandweave.methods.variational.periodic import PeriodicView
@@ -157,7 +157,7 @@ class FittedModelBased:
     def fuse(self, pair: ImagePair) -> Image:
         """Estimate the scene, see the method."""
         method = self.method
-        device = torch.device(chosen_device(method.device))
+        device = torch.device(chosen_devices(method.device)[0])
         with torch.inference_mode():
             seen = Observations.of(pair, self.psf, self.response, self.full_scale, device)
             monitor = Monitor(method.tolerance, method.progress)

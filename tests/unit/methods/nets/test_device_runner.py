@@ -1,4 +1,4 @@
-"""The runner of GPUs, run on the CPU: batches, rows of tiles, both precisions."""
+"""The runner of GPUs, run on the CPU: batches, rows of tiles, several devices, both precisions."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import pytest
 import torch
 
 from bandweave.methods.learned import FittedTileNetwork, LearnedMethod
+from bandweave.methods.nets import device_runner
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.device_runner import DeviceRunner
 from bandweave.methods.nets.inference import CpuRunner
+from bandweave.mosaic import tile_rows
+from bandweave.mosaic.resume import RowStore
 from bandweave.mosaic.runner import ArraySink, RunLimits, run_scene
+from bandweave.mosaic.tile_rows import narrow
 from bandweave.pair import ImagePair
+from bandweave.radiometry import Storage
 from bandweave.source import ArraySource
 from bandweave.window import Window
+
+LIMITS = RunLimits(workers=2)
 
 
 @pytest.fixture
@@ -33,12 +40,12 @@ def lifted(model):
 
 
 def test_equals_the_runner_of_tiles_alone(lifted, tiles):
-    actual = DeviceRunner(lifted, batch=3, device="cpu")(*tiles)
+    actual = DeviceRunner(lifted, batch=3, devices=["cpu"])(*tiles)
     np.testing.assert_allclose(actual, CpuRunner(lifted)(*tiles), rtol=0, atol=2e-6)
 
 
 def test_a_tile_is_the_same_bit_by_bit_in_any_company(lifted, tiles):
-    runner = DeviceRunner(lifted, batch=3, device="cpu")
+    runner = DeviceRunner(lifted, batch=3, devices=["cpu"])
     together = runner(*tiles)
     for k in (0, 3, 6):
         np.testing.assert_array_equal(runner(*(i[k : k + 1] for i in tiles))[0], together[k])
@@ -46,22 +53,164 @@ def test_a_tile_is_the_same_bit_by_bit_in_any_company(lifted, tiles):
 
 def test_bfloat16_spares_what_the_residual_is_added_to(lifted, tiles):
     # Without a residual nothing is left but the up-sampled image, in float32.
-    exact = DeviceRunner(lifted, 4, "fp32", "cpu")(*tiles)
-    rounded = DeviceRunner(lifted, 4, "bf16", "cpu")(*tiles)
+    exact = DeviceRunner(lifted, 4, "fp32", ["cpu"])(*tiles)
+    rounded = DeviceRunner(lifted, 4, "bf16", ["cpu"])(*tiles)
     assert 0 < np.abs(rounded - exact).max() < 0.01
     with torch.no_grad():
         lifted.head[-1].weight.zero_()
         lifted.head[-1].bias.zero_()
-    exact = DeviceRunner(lifted, 4, "fp32", "cpu")(*tiles)
-    rounded = DeviceRunner(lifted, 4, "bf16", "cpu")(*tiles)
+    exact = DeviceRunner(lifted, 4, "fp32", ["cpu"])(*tiles)
+    rounded = DeviceRunner(lifted, 4, "bf16", ["cpu"])(*tiles)
     np.testing.assert_array_equal(rounded, exact)
+
+
+def test_weights_cast_before_give_the_bits_of_autocast(lifted, tiles):
+    ours = DeviceRunner(lifted, 7, "bf16", ["cpu"])(*tiles)
+    spatial, spectral = (
+        torch.from_numpy(image).contiguous(memory_format=torch.channels_last) for image in tiles
+    )
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        expected = lifted(spatial, spectral).float().clamp(0, 1).numpy()
+    np.testing.assert_array_equal(ours, expected)
+
+
+def test_tiles_of_another_size_are_computed_without_the_recording(lifted, tiles, rng):
+    runner = DeviceRunner(lifted, 3, devices=["cpu"])
+    runner(*tiles)
+    larger = rng.random((2, 1, 40, 40), np.float32), rng.random((2, 3, 10, 10), np.float32)
+    for _ in range(2):  # both lanes
+        np.testing.assert_allclose(runner(*larger), CpuRunner(lifted)(*larger), rtol=0, atol=2e-6)
 
 
 def on_device(model, card, base: ImagePair) -> tuple[FittedTileNetwork, FittedTileNetwork]:
     """Return the method as it runs on a CPU, and with the runner of GPUs."""
     method = LearnedMethod(Weights(model, card, "0" * 64), device="cpu", threads=1, pan_sigma=0.6)
     fitted = method.fit(base.profile, None)
-    return fitted, replace(fitted, runner=DeviceRunner(model, batch=3, device="cpu"))
+    return fitted, replace(fitted, runner=DeviceRunner(model, batch=3, devices=["cpu"]))
+
+
+@pytest.fixture
+def whole_numbers(rng, card) -> ImagePair:
+    """Return a scene of 4 x 3 tiles as a 10-bit instrument delivers it, at the phase trained."""
+    return ImagePair(
+        rng.integers(0, 1024, (1, 60, 44)).astype(np.float32),
+        rng.integers(0, 1024, (3, 15, 11)).astype(np.float32),
+        4,
+        card.phase,
+        full_scale=1023.0,
+    )
+
+
+def with_devices(model, card, pair: ImagePair, count: int) -> FittedTileNetwork:
+    fitted = LearnedMethod(Weights(model, card, "0" * 64), device="cpu").fit(pair.profile, None)
+    return replace(fitted, runner=DeviceRunner(model, 3, devices=["cpu"] * count))
+
+
+def fused(fitted: FittedTileNetwork, pair: ImagePair, **options) -> np.ndarray:
+    sink = ArraySink()
+    options = {"limits": LIMITS, **options}
+    run_scene(fitted, ArraySource(pair), sink, precision=np.float32, **options)
+    return sink.hrms
+
+
+def test_several_devices_give_the_bits_of_one(lifted, card, whole_numbers):
+    one, three = (with_devices(lifted, card, whole_numbers, count) for count in (1, 3))
+    assert (one.rows_at_once, three.rows_at_once) == (2, 6)
+    np.testing.assert_array_equal(fused(three, whole_numbers), fused(one, whole_numbers))
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [Storage(np.dtype("uint16"), 500), Storage(np.dtype("uint8")), Storage(np.dtype("i4"))],
+)
+def test_rows_are_rounded_on_the_device_as_here(lifted, card, whole_numbers, storage):
+    fitted = with_devices(lifted, card, whole_numbers, 1)
+    exact = fused(fitted, whole_numbers)
+    assert exact.max() > 500
+    kept = fused(fitted, whole_numbers, stored=storage)
+    is_there = storage.dtype.itemsize <= 2
+    assert kept.dtype == (storage.dtype if is_there else np.float32)
+    np.testing.assert_array_equal(kept, storage(exact) if is_there else exact)
+
+
+def test_no_number_becomes_0_as_it_does_here():
+    image = torch.tensor([[np.nan, np.inf, -np.inf, 2.5, 3.5, -1.0, 700.0]])
+    for storage in (Storage(np.dtype("uint16"), 600), Storage(np.dtype("int16"))):
+        np.testing.assert_array_equal(
+            device_runner._stored(image, storage).numpy(), storage(image.numpy())
+        )
+
+
+def test_whole_numbers_travel_in_16_bits_and_give_the_same_bits(
+    lifted, card, whole_numbers, monkeypatch
+):
+    fitted = with_devices(lifted, card, whole_numbers, 1)
+    types: list[np.dtype] = []
+
+    def watched(image: np.ndarray) -> np.ndarray:
+        types.append(narrow(image).dtype)
+        return narrow(image)
+
+    monkeypatch.setattr(tile_rows, "narrow", watched)
+    travelled = fused(fitted, whole_numbers)
+    assert set(types) == {np.dtype("uint16")}
+    monkeypatch.setattr(tile_rows, "narrow", lambda image: image)
+    np.testing.assert_array_equal(travelled, fused(fitted, whole_numbers))
+
+
+@pytest.mark.parametrize("value", [0.5, -1.0, 65536.0, np.nan, np.inf])
+def test_what_16_bits_cannot_hold_travels_as_it_is(value):
+    image = np.array([[[0.0, 65535.0, value]]], np.float32)
+    assert narrow(image).dtype == np.float32
+    np.testing.assert_array_equal(narrow(image), image)
+    assert narrow(image[..., :2]).dtype == np.uint16
+
+
+def test_an_interrupted_run_goes_on_with_the_same_bits(lifted, card, whole_numbers, tmp_path):
+    fitted = with_devices(lifted, card, whole_numbers, 2)
+    storage = Storage(np.dtype("uint16"))
+    expected = fused(fitted, whole_numbers, stored=storage)
+
+    class Interrupted(ArraySink):
+        def write_rows(self, rows, valid):
+            if len(self._rows) == 1:
+                raise KeyboardInterrupt
+            super().write_rows(rows, valid)
+
+    def run(sink: ArraySink) -> np.ndarray:
+        store = RowStore(tmp_path, {}, resume=True)
+        source = ArraySource(whole_numbers)
+        run_scene(
+            fitted,
+            source,
+            sink,
+            precision=np.float32,
+            limits=LIMITS,
+            store=store,
+            stored=storage,
+        )
+        return sink.hrms
+
+    with pytest.raises(KeyboardInterrupt):
+        run(Interrupted())
+    assert len(list(tmp_path.glob("rows-*"))) >= 2
+    np.testing.assert_array_equal(run(ArraySink()), expected)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 3])
+def test_a_row_that_fails_leaves_none_waiting(lifted, card, whole_numbers, failing):
+    fitted = with_devices(lifted, card, whole_numbers, 2)
+    fuse_row, calls = fitted.runner.fuse_row, []
+
+    def failing_row(*arguments):
+        calls.append(None)
+        if len(calls) == failing + 1:
+            raise RuntimeError("the device is gone")
+        return fuse_row(*arguments)
+
+    fitted.runner.fuse_row = failing_row
+    with pytest.raises(RuntimeError, match="the device is gone"):
+        fused(fitted, whole_numbers)
 
 
 @pytest.mark.parametrize("window", [None, Window(13, 7, 41, 61)])
@@ -92,11 +241,11 @@ def test_rows_blended_on_the_device_equal_tiles_blended_one_by_one(
             sink,
             precision=np.float32,
             window=window,
-            limits=RunLimits(workers=2),
+            limits=LIMITS,
         )
         results.append(sink)
     tiles, rows = results
-    assert not on_device(lifted, card, pair)[0].blends_rows
+    assert not on_device(lifted, card, pair)[0].rows_at_once
     assert np.std(tiles.hrms[:, tiles.valid]) > 5
     np.testing.assert_array_equal(rows.valid, tiles.valid)
     np.testing.assert_allclose(rows.hrms, tiles.hrms, rtol=0, atol=1023 * 2e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from bandweave.errors import ConfigError
-from bandweave.methods.nets.inference import CpuRunner, make_runner
+from bandweave.methods.nets.inference import CpuRunner, chosen_devices, make_runner
 
 
 @pytest.fixture
@@ -59,3 +59,21 @@ def test_without_a_gpu_cuda_is_refused_and_auto_takes_the_cpu(model, monkeypatch
     with pytest.raises(ConfigError, match="No CUDA device was found; use --device cpu"):
         make_runner(model, "cuda")
     assert isinstance(make_runner(model, "auto"), CpuRunner)
+
+
+@pytest.mark.parametrize(
+    ("device", "found"),
+    [
+        ("auto", ("cuda",)),
+        ("cpu", ("cpu",)),
+        ("cuda", ("cuda",)),
+        ("cuda:1", ("cuda:1",)),
+        ("cuda:1,cuda:0,cuda:1", ("cuda:1", "cuda:0")),
+    ],
+)
+def test_devices_are_chosen_of_those_there_are(device, found, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert chosen_devices(device) == found
+    with pytest.raises(ConfigError, match="There is no device cuda:2: this machine has 2"):
+        chosen_devices("cuda:0,cuda:2")
