@@ -45,6 +45,8 @@ class Augmentation(Section):
     """MTF of the reduced PAN at its new Nyquist frequency; None for bicubic `imresize`."""
     bicubic_share: Fraction = 0.0
     """Part of the versions whose PAN is made by `imresize` all the same."""
+    pan_detail: Interval = (1.0, 1.0)
+    """Factor on what a Gaussian of one pixel takes from PANs that come reduced already."""
     gain_factor: Interval = (1.0, 1.0)
     """Factor on the sensor's MTF gains of the spectral bands, one per version."""
     displacement: float = Field(default=0.0, ge=0)

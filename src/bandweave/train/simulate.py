@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy.ndimage
 
 from bandweave.datasets.cave import cave_model, cave_pair, read_scene
 from bandweave.datasets.files import is_pair_file, open_pairs
@@ -120,7 +121,10 @@ def _scene(root: Path, source: SceneSource, data: DataConfig) -> SceneMaker:
         # The PAN is reduced already: `spectral` is the reference, on the PAN's grid.
         at = protocol.phase_at(4)
         lrms = protocol.spectral.apply(pair.spectral, 4, at)
-        reduced = pair.replace(spectral=lrms, ratio=4, phase=at, valid=_usable(pair, 4))
+        pan = _with_detail(pair.spatial, augmentation, generator)
+        reduced = pair.replace(
+            spatial=pan, spectral=lrms, ratio=4, phase=at, valid=_usable(pair, 4)
+        )
         return ReducedPair(reduced, pair.spectral, protocol.record(reduced.profile))
 
     fine = pair.spectral.shape[1] * pair.spectral.shape[2]
@@ -151,6 +155,16 @@ def drawn_protocol(
     # A gain of 1 or more has no Gaussian.
     varied = tuple(min(gain * factor, 0.95) for gain in gains)
     return WaldProtocol(MtfFilter(varied), spatial, phase, noise)
+
+
+def _with_detail(pan: Image, augmentation: Augmentation, generator: np.random.Generator) -> Image:
+    """Soften or sharpen a PAN, so that nothing depends on how its file was made."""
+    low, high = augmentation.pan_detail
+    if low == high == 1:
+        return pan
+    soft = scipy.ndimage.gaussian_filter(pan, (0, 1, 1), mode="nearest")
+    sharpened: Image = soft + generator.uniform(low, high) * (pan - soft)
+    return sharpened
 
 
 def _displaced(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from bandweave.train.config import DataConfig, SceneSource
+from bandweave.train.config import Augmentation, DataConfig, SceneSource
 from bandweave.train.simulate import scene_makers
 from scenes import smooth_truth, write_tif
 
@@ -37,3 +37,24 @@ def test_nodata_of_either_file_is_no_material(tmp_path: Path, is_reduced: bool) 
     expected[(28 if is_reduced else 16) :, : (272 if is_reduced else 60)] = True
     assert np.array_equal(valid, expected)
     assert made.gt[:, valid].min() >= 100
+
+
+def test_reduced_pans_are_softened_and_sharpened(tmp_path: Path) -> None:
+    truth = np.rint(smooth_truth(4, 96, 80)).astype("uint16")
+    write_tif(tmp_path / "pan.tif", truth[:1], FINE)
+    write_tif(tmp_path / "gt.tif", truth, FINE)
+    source = SceneSource(spatial="pan.tif", gt="gt.tif", sensor="ge1")
+    pans = {}
+    for factor in (0.0, 1.0, 1.5):
+        varied = Augmentation(pan_detail=(factor, factor))
+        data = DataConfig(root=str(tmp_path), training=(source,), augmentation=varied)
+        pans[factor] = scene_makers(source, data)[0].make(np.random.default_rng(1)).pair.spatial
+    assert np.array_equal(pans[1.0], truth[:1])
+    # Not at all: the Gaussian alone, here by its separable sum.
+    taps = np.exp(-0.5 * np.arange(-4, 5) ** 2)
+    taps /= taps.sum()
+    soft = np.pad(truth[0].astype(float), 4, mode="edge")
+    for axis in (0, 1):
+        soft = np.apply_along_axis(np.convolve, axis, soft, taps, "valid")
+    assert np.allclose(pans[0.0][0], soft, rtol=1e-12)
+    assert np.allclose(pans[1.5], pans[1.0] + 0.5 * (pans[1.0] - pans[0.0]), rtol=1e-12)
