@@ -5,8 +5,12 @@ What computes it is a matter of the run and not of the weights: no network knows
 
 | device | `fp32` | `bf16` |
 |---|---|---|
-| CPU | PyTorch's kernel | from 512 pixels on `attend_bf16`, else as `fp32` |
+| CPU, from 512 pixels on | `attend_compiled` or PyTorch's kernel | that or `attend_bf16` |
+| CPU, fewer pixels | PyTorch's kernel | PyTorch's kernel, in float32 |
 | others | PyTorch's kernel | PyTorch's kernel, in the type of its arguments |
+
+The compiled loops are taken where llvmlite is installed (extra `fast`) and the processor has what
+they are made of: AVX-512, and for `bf16` AVX512-BF16.
 
 On a CUDA device arguments that are bfloat16 or float16 themselves go to the kernels of
 `attention_triton`, where Triton is installed and the heads are narrow enough.
@@ -23,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bandweave.methods.nets.attention_bf16 import attend_bf16
+from bandweave.methods.nets.attention_compiled import attend_compiled, has_loops
 
 Precision = Literal["fp32", "bf16"]
 """Type of the factors of the attention's products; sums, softmax statistics and results are in
@@ -63,13 +68,20 @@ def spatial_attention(
         from bandweave.methods.nets.attention_triton import attend  # noqa: PLC0415  # not for all
 
         return attend(query, key, value, factor, matrix)
-    is_long = query.shape[2] >= _FEWEST_PIXELS
-    is_cpu = query.device.type == "cpu" and query.dtype == torch.float32
-    if precision == "bf16" and is_cpu and is_long:
-        attended = attend_bf16(query, key, value)
-    else:
-        attended = functional.scaled_dot_product_attention(query, key, value)
+    attended = _attended(query, key, value, precision)
     return attended if factor is None or matrix is None else attended * (factor @ matrix)
+
+
+def _attended(query: Tensor, key: Tensor, value: Tensor, precision: Precision) -> Tensor:
+    is_cpu = query.device.type == "cpu" and query.dtype == torch.float32
+    # What records operations for a graph knows PyTorch's kernel alone.
+    if is_cpu and query.shape[2] >= _FEWEST_PIXELS and not torch.compiler.is_compiling():
+        is_bf16 = precision == "bf16"
+        if has_loops(query.shape[-1]) and (has_bf16_products() or not is_bf16):
+            return attend_compiled(query, key, value, is_bf16=is_bf16)
+        if is_bf16:
+            return attend_bf16(query, key, value)
+    return functional.scaled_dot_product_attention(query, key, value)
 
 
 def _suits_triton(query: Tensor) -> bool:

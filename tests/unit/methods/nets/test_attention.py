@@ -1,4 +1,4 @@
-"""Attention against explicit matrices in double precision, in both precisions."""
+"""Attention by PyTorch's products against explicit matrices, and which way is taken where."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
 
 from bandweave.methods.nets import attention
 from bandweave.methods.nets.attention import SpatialAttention, spatial_attention, use_precision
@@ -37,16 +38,40 @@ def relative(actual: Tensor, expected: Tensor) -> float:
     return float((actual.double() - expected).norm() / expected.norm())
 
 
+@pytest.fixture
+def _without_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "has_loops", lambda _width: False)
+
+
 def test_fp32_equals_the_explicit_matrix() -> None:
     given = drawn(scale=3)
     assert relative(spatial_attention(*given), explicit(*given)) < 2e-6
+
+
+def test_the_loops_are_taken_where_they_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(attention, "has_loops", lambda _width: True)
+    monkeypatch.setattr(attention, "attend_compiled", lambda *_, is_bf16: taken.append(is_bf16))
+    monkeypatch.setattr(attention, "attend_bf16", lambda *_: taken.append("products"))
+    for has_products in (True, False):
+        monkeypatch.setattr(attention, "has_bf16_products", lambda has=has_products: has)
+        spatial_attention(*drawn())
+        spatial_attention(*drawn(), "bf16")
+    assert taken == [False, True, False, "products"]
+
+
+@pytest.mark.usefixtures("_without_loops")
+def test_without_them_pytorch_computes() -> None:
+    given = drawn()
+    assert torch.equal(spatial_attention(*given), scaled_dot_product_attention(*given))
+    assert torch.equal(spatial_attention(*given, "bf16"), attend_bf16(*given))
 
 
 # Scores are rounded to 2^-9 of themselves, and those are exponents: larger ones cost more.
 @pytest.mark.parametrize(("scale", "tolerance"), [(0.0, 0.01), (0.3, 0.01), (1, 0.01), (4, 0.02)])
 def test_bf16_equals_the_explicit_matrix_to_its_rounding(scale: float, tolerance: float) -> None:
     given = drawn(scale)
-    assert relative(spatial_attention(*given, "bf16"), explicit(*given)) < tolerance
+    assert relative(attend_bf16(*given), explicit(*given)) < tolerance
 
 
 def test_bf16_takes_large_scores() -> None:
@@ -56,14 +81,14 @@ def test_bf16_takes_large_scores() -> None:
     bound = float(given[0].norm(dim=-1).max() * key.norm(dim=-1).max()) / 4 * math.log2(math.e)
     assert 100 < bound < 180
     actual = attend_bf16(*given)
-    assert not torch.equal(actual, spatial_attention(*given))
+    assert not torch.equal(actual, scaled_dot_product_attention(*given))
     # A score near 60 is rounded to a quarter: its power is that uncertain.
     assert relative(actual, explicit(*given)) < 0.06
 
 
 def test_scores_that_bf16_cannot_hold_are_computed_in_fp32() -> None:
     given = drawn(scale=40.0)
-    assert torch.equal(attend_bf16(*given), spatial_attention(*given))
+    assert torch.equal(attend_bf16(*given), scaled_dot_product_attention(*given))
 
 
 def test_no_number_stays_none() -> None:
