@@ -63,7 +63,7 @@ def test_a_card_is_shown(tmp_path, model):
     assert shown["parameters"] == sum(p.numel() for p in model.parameters())
     assert shown["parameters_as_published"] - shown["parameters"] == 100 * 16**2 + 105 * 16
     assert shown["reach"] == "the whole tile"
-    assert shown["starts_from"] is None
+    assert shown["starts_from"] == "the bands"
     text = _weights(str(path)).stdout
     assert "red, nir" in text
     assert "GPL-3.0" in text

@@ -95,7 +95,7 @@ class NetworkEntry:
         used = sum(parameter.numel() for parameter in model.parameters())
         return {
             "reach": "the whole tile" if radius is None else f"{radius} pixels around each",
-            "starts_from": model.base,
+            "starts_from": model.base or "the bands",
             "parameters_as_published": used + model.unused_as_published,
         }
 
