@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from bandweave.train.config import PatchSource, Source, TrainConfig
+from bandweave.train.device_tiles import DeviceTiles, Located
 from bandweave.train.loss import TensorBatch
 from bandweave.train.patches import PatchPool
-from bandweave.train.scene import Sample, TrainingScene
+from bandweave.train.scene import Cut, Place, Sample, TrainingScene
 from bandweave.train.simulate import SceneMaker, scene_makers
 from bandweave.train.start import Starter
 
@@ -30,8 +31,19 @@ _AHEAD = 2
 class Pool(Protocol):
     """Where samples are drawn from."""
 
-    def draw(self, number: int, step: int, generator: np.random.Generator, tile: int) -> Sample:
-        """Return sample `number` of the run."""
+    @property
+    def pixels(self) -> int:
+        """Return the most fine pixels that its scenes have together."""
+        ...
+
+    def hold(self) -> None:
+        """Keep scenes in memory from now on, so that none is made twice."""
+        ...
+
+    def draw(
+        self, number: int, step: int, generator: np.random.Generator, tile: int
+    ) -> tuple[Place, Cut]:
+        """Return sample `number` of the run, not cut yet; a place holds one scene at a time."""
         ...
 
 
@@ -62,13 +74,24 @@ class ScenePool:
             data.symmetries,
         )
 
-    def draw(self, number: int, step: int, generator: np.random.Generator, tile: int) -> Sample:
-        """Cut a tile out of a scene, large scenes more often."""
+    @property
+    def pixels(self) -> int:
+        """Return the fine pixels of all versions."""
+        return sum(m.pixels * (self.versions if m.is_varied else 1) for m in self.makers)
+
+    def hold(self) -> None:
+        """Do nothing: versions are held while they are drawn from."""
+
+    def draw(
+        self, number: int, step: int, generator: np.random.Generator, tile: int
+    ) -> tuple[Place, Cut]:
+        """Choose a tile of a scene, large scenes more often."""
         del number
         pixels = np.array([maker.pixels for maker in self.makers], dtype=np.float64)
         k = int(generator.choice(len(self.makers), p=pixels / pixels.sum()))
         version = int(generator.integers(self.versions)) if self.makers[k].is_varied else 0
-        return self._scene(k, version, step).draw(generator, tile, symmetries=self.symmetries)
+        scene = self._scene(k, version, step)
+        return (k, version), scene.place(generator, tile, symmetries=self.symmetries)
 
     def _scene(self, k: int, version: int, step: int) -> TrainingScene:
         """Return a version, made anew every `refresh` steps; not all at the same step."""
@@ -105,6 +128,16 @@ class Material:
         pools = tuple(_opened(source, config, starter) for source in config.data.training)
         return cls(pools, tuple(float(share) for share in weights / weights.sum()))
 
+    @property
+    def pixels(self) -> int:
+        """Return the most fine pixels that all scenes have together."""
+        return sum(pool.pixels for pool in self.pools)
+
+    def hold(self) -> None:
+        """Keep scenes in memory from now on."""
+        for pool in self.pools:
+            pool.hold()
+
 
 def _opened(source: Source, config: TrainConfig, starter: Starter) -> Pool:
     if isinstance(source, PatchSource):
@@ -113,10 +146,15 @@ def _opened(source: Source, config: TrainConfig, starter: Starter) -> Pool:
 
 
 class Batches:
-    """The batches of one process, made in a thread while the last one is computed on."""
+    """The batches of one process, drawn in a thread while the last one is computed on."""
 
     def __init__(
-        self, config: TrainConfig, material: Material, rank: int = 0, count: int = 1
+        self,
+        config: TrainConfig,
+        material: Material,
+        rank: int = 0,
+        count: int = 1,
+        tiles: DeviceTiles | None = None,
     ) -> None:
         """Settle which part is drawn here.
 
@@ -125,34 +163,41 @@ class Batches:
             material: What is drawn from.
             rank: Number of this process.
             count: Number of processes; each draws its part of every batch.
+            tiles: Cuts the tiles on a device; None for here.
         """
         self._config, self._material = config, material
         self._rank, self._count = rank, count
+        self._tiles = tiles
 
     def since(self, step: int) -> Iterator[tuple[TensorBatch, tuple[str, ...]]]:
         """Yield this process's part of each batch from a step on, with where its tiles lie."""
+        every = self._config.epoch
         with ThreadPoolExecutor(1) as thread:
             steps = range(step, self._config.steps)
-            waiting = [thread.submit(self._batch, k) for k in itertools.islice(steps, _AHEAD)]
+            waiting = [thread.submit(self._drawn, k) for k in itertools.islice(steps, _AHEAD)]
             for k in steps:
                 ready = waiting.pop(0)
                 if k + _AHEAD < self._config.steps:
-                    waiting.append(thread.submit(self._batch, k + _AHEAD))
-                yield ready.result()
+                    waiting.append(thread.submit(self._drawn, k + _AHEAD))
+                drawn, origins = ready.result()
+                batch = drawn if isinstance(drawn, TensorBatch) else drawn.gathered()
+                yield replace(batch, epoch=None if every is None else k // every + 1), origins
 
-    def _batch(self, step: int) -> tuple[TensorBatch, tuple[str, ...]]:
+    def _drawn(self, step: int) -> tuple[TensorBatch | Located, tuple[str, ...]]:
         tile, batch = tile_and_batch(self._config, step)
         numbers = range(self._rank, batch, self._count)
-        samples = [self._sample(step, k, tile, batch) for k in numbers]
-        every = self._config.epoch
-        epoch = None if every is None else step // every + 1
-        return replace(stacked(samples), epoch=epoch), tuple(sample.origin for sample in samples)
+        placed = [self._placed(step, k, tile, batch) for k in numbers]
+        origins = tuple(cut.origin for _, cut in placed)
+        if self._tiles is not None:
+            return self._tiles.located(placed), origins
+        return stacked([cut.sample() for _, cut in placed]), origins
 
-    def _sample(self, step: int, k: int, tile: int, batch: int) -> Sample:
+    def _placed(self, step: int, k: int, tile: int, batch: int) -> tuple[tuple[int, Place], Cut]:
         generator = np.random.default_rng([self._config.seed, 0, step, k])
         pools = self._material.pools
-        pool = pools[int(generator.choice(len(pools), p=self._material.shares))]
-        return pool.draw(step * batch + k, step, generator, tile)
+        number = int(generator.choice(len(pools), p=self._material.shares))
+        place, cut = pools[number].draw(step * batch + k, step, generator, tile)
+        return (number, place), cut
 
 
 def tile_and_batch(config: TrainConfig, step: int) -> tuple[int, int]:

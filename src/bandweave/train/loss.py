@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bandweave.methods.nets.network import FusionNetwork, base_of
+from bandweave.methods.nets.recording import sent
 from bandweave.train.config import LossName, TrainConfig
 from bandweave.train.layer import ConsistencyLayer
 
@@ -41,26 +42,30 @@ class TensorBatch:
         assert self.start is not None
         return base_of(self.start, self.gt.shape[1])
 
-    def part(self, first: int, stop: int) -> TensorBatch:
-        """Return some of the tiles."""
+    @property
+    def images(self) -> list[Tensor]:
+        """Return all images that there are."""
+        images = (self.spatial, self.spectral, self.start, self.gt)
+        return [image for image in images if image is not None]
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> TensorBatch:
+        """Change every image."""
         return replace(
             self,
-            spatial=self.spatial[first:stop],
-            spectral=self.spectral[first:stop],
-            start=None if self.start is None else self.start[first:stop],
-            gt=self.gt[first:stop],
-            operator=self.operator[first:stop],
+            spatial=change(self.spatial),
+            spectral=change(self.spectral),
+            start=None if self.start is None else change(self.start),
+            gt=change(self.gt),
         )
+
+    def part(self, first: int, stop: int) -> TensorBatch:
+        """Return some of the tiles."""
+        part = self.mapped(lambda image: image[first:stop])
+        return replace(part, operator=self.operator[first:stop])
 
     def to(self, device: torch.device) -> TensorBatch:
         """Return the tiles on a device; the operators' numbers stay on the CPU."""
-        return replace(
-            self,
-            spatial=self.spatial.to(device),
-            spectral=self.spectral.to(device),
-            start=None if self.start is None else self.start.to(device),
-            gt=self.gt.to(device),
-        )
+        return self.mapped(lambda image: sent(image, device))
 
 
 class Objective(nn.Module):
@@ -157,8 +162,9 @@ class Average:
         torch._foreach_lerp_(self._tensors, list(network.parameters()), 1 - decay)
 
     def state(self) -> dict[str, Tensor]:
-        """Return name -> tensor."""
-        return dict(zip(self._names, self._tensors, strict=True))
+        """Return name -> tensor, in the order of memory that files have."""
+        tensors = (tensor.contiguous() for tensor in self._tensors)
+        return dict(zip(self._names, tensors, strict=True))
 
     @torch.no_grad()
     def restore(self, state: dict[str, Tensor]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bandweave.datasets.pancollection import PanCollectionSet, open_pancollection
 from bandweave.degrade.operators import MtfFilter
@@ -13,11 +15,11 @@ from bandweave.degrade.wald import ReducedPair, WaldProtocol
 from bandweave.errors import FileFormatError, ShapeError
 from bandweave.sensors import find_sensor
 from bandweave.train.config import DataConfig, PatchSource
-from bandweave.train.scene import Sample
+from bandweave.train.scene import Cut, Place, TrainingScene
 from bandweave.train.start import Starter
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class PatchPool:
     """Every patch once per epoch, in an order drawn from the seed and the epoch."""
 
@@ -26,6 +28,7 @@ class PatchPool:
     seed: int
     symmetries: bool
     name: str
+    _held: dict[int, TrainingScene] | None = None
 
     @classmethod
     def open(cls, source: PatchSource, data: DataConfig, starter: Starter, seed: int) -> PatchPool:
@@ -46,15 +49,39 @@ class PatchPool:
             )
         return cls(pairs, starter, seed, data.symmetries, path.name)
 
-    def draw(self, number: int, step: int, generator: np.random.Generator, tile: int) -> Sample:
-        """Return sample `number` of the run, whole or cut to the tile."""
+    @property
+    def pixels(self) -> int:
+        """Return the fine pixels of all patches."""
+        height, width = self.pairs.item(0)[0].shape
+        return len(self.pairs) * height * width
+
+    def hold(self) -> None:
+        """Keep what is read in memory from now on."""
+        self._held = {}
+
+    def draw(
+        self, number: int, step: int, generator: np.random.Generator, tile: int
+    ) -> tuple[Place, Cut]:
+        """Choose sample `number` of the run, whole or a part of the tile's size."""
         del step
         epoch, place = divmod(number, len(self.pairs))
-        order = np.random.default_rng([self.seed, 2, epoch]).permutation(len(self.pairs))
-        k = int(order[place])
+        k = int(_order(self.seed, epoch, len(self.pairs))[place])
+        return (k, 0), self._scene(k).place(generator, tile, symmetries=self.symmetries)
+
+    def _scene(self, k: int) -> TrainingScene:
+        if self._held is not None and k in self._held:
+            return self._held[k]
         pair, gt = self.pairs.item(k)
         if gt is None:
             raise ShapeError(f"Patch {k} of {self.name} has no reference.")
         record = WaldProtocol(MtfFilter((0.3,))).record(pair.profile)
         scene = self.starter.scene(ReducedPair(pair, gt, record), f"{self.name}, patch {k}")
-        return scene.draw(generator, tile, symmetries=self.symmetries)
+        if self._held is not None:
+            self._held[k] = scene
+        return scene
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the order of an epoch; batches ask for the same one again and again."""
+    return np.random.default_rng([seed, 2, epoch]).permutation(count)

@@ -17,6 +17,7 @@ from bandweave import __version__
 from bandweave.methods.nets.attention import use_precision
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
+from bandweave.methods.nets.inference import lay_channels_last
 from bandweave.methods.nets.initialise import start_from_base, start_from_interpolation
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import find_network, settings_of
@@ -24,8 +25,10 @@ from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.zoo import load_named
 from bandweave.train.batches import Batches, Material, tile_and_batch
 from bandweave.train.config import TrainConfig
+from bandweave.train.device_tiles import DeviceTiles
 from bandweave.train.layer import ConsistencyLayer
 from bandweave.train.loss import Average, Objective, TensorBatch
+from bandweave.train.recorded_step import RecordedStep
 from bandweave.train.run_dir import Progress, RunDir
 from bandweave.train.start import Starter
 from bandweave.train.validation import Validation, mean_score
@@ -46,6 +49,8 @@ class Runtime:
     average: Average | None
     validation: Validation | None
     """On the first process only: the others would compute the same."""
+    recording: RecordedStep | None
+    """Plays steps where they can be recorded, else None."""
 
     @classmethod
     def of(cls, config: TrainConfig, accelerator: Accelerator, run: RunDir) -> Runtime:
@@ -60,9 +65,20 @@ class Runtime:
         noise = config.consistency_noise if config.consistent else None
         starter = Starter(network.base, noise, network.members)
         material = Material.of(config, starter)
-        batches = Batches(config, material, accelerator.process_index, accelerator.num_processes)
+        device = accelerator.device
+        batches = Batches(
+            config,
+            material,
+            accelerator.process_index,
+            accelerator.num_processes,
+            _tiles_on(device, material, network),
+        )
+        if device.type == "cuda":
+            lay_channels_last(network)
+        recording = RecordedStep(device) if _is_recordable(config, accelerator, starter) else None
         objective = Objective(network, config, _layers(config, starter))
         wrapped, optimiser = accelerator.prepare(objective, _optimiser(config, network))
+        adjust(optimiser, device, is_recorded=recording is not None)
         return cls(
             config,
             accelerator,
@@ -73,6 +89,7 @@ class Runtime:
             optimiser,
             None if config.ema is None else Average(network, config.ema),
             Validation.of(config) if accelerator.is_main_process else None,
+            recording,
         )
 
     def restored(self) -> Progress:
@@ -82,6 +99,8 @@ class Runtime:
             return Progress()
         folder, done = newest
         self.accelerator.load_state(str(folder))
+        # The checkpoint may come from another kind of device.
+        adjust(self.optimiser, self.accelerator.device, is_recorded=self.recording is not None)
         if self.average is not None:
             self.average.restore(load_file(folder / "average.safetensors"))
         return done
@@ -89,7 +108,14 @@ class Runtime:
     def step(self, batch: TensorBatch, rate: float) -> Tensor:
         """Take one optimiser step on this process's part of a batch; return its mean loss."""
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            if self.recording is None:
+                group["lr"] = rate
+            else:
+                group["lr"].fill_(rate)
+        return self.take(batch) if self.recording is None else self.recording(self.take, batch)
+
+    def take(self, batch: TensorBatch) -> Tensor:
+        """Take a step at the learning rate that is set; no value on the device is looked at."""
         count = len(batch.gt)
         size = math.ceil(count / self.config.accumulate)
         starts = range(0, count, size)
@@ -252,3 +278,42 @@ def _optimiser(config: TrainConfig, network: nn.Module) -> torch.optim.Optimizer
         weight_decay=options.weight_decay,
         fused=True,
     )
+
+
+def adjust(optimiser: Any, device: torch.device, *, is_recorded: bool) -> None:
+    """Let a recording see each new learning rate, which has to lie on the device for that."""
+    for group in optimiser.param_groups:
+        rate = float(group["lr"])
+        group["lr"] = torch.tensor(rate, device=device) if is_recorded else rate
+        if "capturable" in group:
+            group["capturable"] = is_recorded
+
+
+def _is_recordable(config: TrainConfig, accelerator: Accelerator, starter: Starter) -> bool:
+    """Tell whether nothing but tensors on one GPU decides what a step does."""
+    return (
+        accelerator.device.type == "cuda"
+        and accelerator.num_processes == 1
+        and config.optimiser.kind != "sgd"  # takes its learning rate from the CPU
+        and config.epoch is None  # the loss changes with it
+        and len(starter.operators) <= 1  # the layer chooses among several on the CPU
+    )
+
+
+def _tiles_on(
+    device: torch.device, material: Material, network: FusionNetwork
+) -> DeviceTiles | None:
+    """Keep the scenes on a GPU where they fill half of its free memory at most."""
+    if device.type != "cuda":
+        return None
+    bands, ratio = network.config.bands, network.config.ratio
+    sizes = {
+        "spatial_bands": network.config.spatial_bands,
+        "bands": bands,
+        "start_bands": 0 if network.base is None else bands * network.members,
+        "ratio": ratio,
+    }
+    if 2 * DeviceTiles.size(material.pixels, **sizes) > torch.cuda.mem_get_info(device)[0]:
+        return None
+    material.hold()
+    return DeviceTiles(material.pixels, **sizes, device=device)

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from bandweave.errors import ShapeError
 from bandweave.pair import Mask
+from bandweave.window import Window
 
 UnitImage = NDArray[np.float32]
+Place = tuple[int, int]
+"""Which scene of a source, and which of its versions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +53,24 @@ class Symmetry:
         turned = image.transpose(0, 2, 1) if self.is_transposed else image
         turned = turned[:, ::-1] if self.mirrors_rows else turned
         return turned[:, :, ::-1] if self.mirrors_columns else turned
+
+    def steps(self, width: int, side: int) -> tuple[int, int, int]:
+        """Say where the pixels of a turned tile lie in the memory of the image it is cut from.
+
+        Args:
+            width: Pixels per row of that image.
+            side: Rows and columns of the tile.
+
+        Returns:
+            Steps from the tile's first pixel to what becomes its first one, and from there on from
+            row to row, and from column to column.
+        """
+        down, right = (1, width) if self.is_transposed else (width, 1)
+        down, right = (
+            -down if self.mirrors_rows else down,
+            -right if self.mirrors_columns else right,
+        )
+        return (side - 1) * -(min(down, 0) + min(right, 0)), down, right
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +117,11 @@ class TrainingScene:
         return row == column and float(2 * row).is_integer()
 
     def draw(self, generator: np.random.Generator, tile: int, *, symmetries: bool) -> Sample:
-        """Cut a tile on the coarse grid, anywhere.
+        """Cut a tile on the coarse grid, anywhere; see `place`."""
+        return self.place(generator, tile, symmetries=symmetries).sample()
+
+    def place(self, generator: np.random.Generator, tile: int, *, symmetries: bool) -> Cut:
+        """Choose a tile on the coarse grid, anywhere, and how it is turned.
 
         Raises:
             ShapeError: The scene is smaller than the tile.
@@ -112,6 +137,13 @@ class TrainingScene:
             free = self._free(ranges, tile, shifts)
             row, column = (int(n) for n in free[int(generator.integers(len(free)))])
         return self._cut((row, column), tile, symmetry, shifts)
+
+    def _cut(
+        self, corner: tuple[int, int], tile: int, symmetry: Symmetry, shifts: tuple[int, int]
+    ) -> Cut:
+        top, left = (c * self.ratio + s for c, s in zip(corner, shifts, strict=True))
+        fine, side = Window(top, left, tile, tile), tile // self.ratio
+        return Cut(self, fine, Window(*corner, side, side), symmetry)
 
     def _corners(self, side: int, shift: int, tile: int) -> range:
         """Return the coarse indices that a tile of the fine size `side` may begin at.
@@ -172,22 +204,34 @@ class TrainingScene:
             )
         return int(shifts[0]), int(shifts[1])
 
-    def _cut(
-        self, corner: tuple[int, int], tile: int, symmetry: Symmetry, shifts: tuple[int, int]
-    ) -> Sample:
-        row, column = corner
-        side = tile // self.ratio
-        top, left = (c * self.ratio + s for c, s in zip(corner, shifts, strict=True))
 
-        def fine(image: UnitImage) -> UnitImage:
-            return np.ascontiguousarray(symmetry.of(image[:, top : top + tile, left : left + tile]))
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut:
+    """A tile of a scene before it is cut."""
 
-        coarse = symmetry.of(self.spectral[:, row : row + side, column : column + side])
+    scene: TrainingScene
+    fine: Window
+    """In the fine images."""
+    coarse: Window
+    """In the spectral image."""
+    symmetry: Symmetry
+
+    @property
+    def origin(self) -> str:
+        """Say where it lies, for messages."""
+        return f"{self.scene.name} at row {self.fine.row}, column {self.fine.col}"
+
+    def sample(self) -> Sample:
+        """Cut it."""
+        scene = self.scene
         return Sample(
-            spatial=fine(self.spatial),
-            spectral=np.ascontiguousarray(coarse),
-            start=None if self.start is None else fine(self.start),
-            gt=fine(self.gt),
-            operator=self.operator,
-            origin=f"{self.name} at row {top}, column {left}",
+            spatial=self._turned(scene.spatial, self.fine),
+            spectral=self._turned(scene.spectral, self.coarse),
+            start=None if scene.start is None else self._turned(scene.start, self.fine),
+            gt=self._turned(scene.gt, self.fine),
+            operator=scene.operator,
+            origin=self.origin,
         )
+
+    def _turned(self, image: UnitImage, window: Window) -> UnitImage:
+        return np.ascontiguousarray(self.symmetry.of(window.cut(image)))

@@ -11,6 +11,7 @@ from bandweave.datasets.pancollection import open_pancollection
 from bandweave.degrade.operators import MtfFilter
 from bandweave.degrade.wald import ReducedPair, WaldProtocol
 from bandweave.errors import ConfigError
+from bandweave.methods.base import Fitted
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.convention import require_blur
 from bandweave.methods.learned import LearnedMethod
@@ -51,19 +52,30 @@ class Validation:
 
     def scores(self, weights: Weights, threads: int | None = None) -> dict[str, dict[str, float]]:
         """Return image -> metric -> value."""
-        return {
-            name: score(fused_whole(weights, made, threads), made) for name, made in self.images
-        }
+        method = LearnedMethod(weights, device="auto", threads=threads)
+        scores, fitted, known = {}, None, None
+        for name, made in self.images:
+            profile = made.pair.profile
+            # A set has hundreds of equal patches, and to put a network on a device takes longer.
+            if fitted is None or profile != known or method.measurement(profile) is not None:
+                fitted, known = _fitted(method, made), profile
+            scores[name] = score(_fused(fitted, made, weights), made)
+        return scores
 
 
 def fused_whole(weights: Weights, made: ReducedPair, threads: int | None = None) -> Image:
     """Fuse a simulated pair in tiles, blended, and make it consistent where the card says so."""
-    pair = made.pair
-    source = ArraySource(pair)
     method = LearnedMethod(weights, device="auto", threads=threads)
-    sink = ArraySink()
-    fitted = fit_method(method, source, RunLimits(workers=1))
-    run_scene(fitted, source, sink, precision=np.float32)
+    return _fused(_fitted(method, made), made, weights)
+
+
+def _fitted(method: LearnedMethod, made: ReducedPair) -> Fitted:
+    return fit_method(method, ArraySource(made.pair), RunLimits(workers=1))
+
+
+def _fused(fitted: Fitted, made: ReducedPair, weights: Weights) -> Image:
+    pair, sink = made.pair, ArraySink()
+    run_scene(fitted, ArraySource(pair), sink, precision=np.float32)
     if not weights.card.consistent:
         return sink.hrms
     blur = require_blur(pair.profile, "the consistency layer")

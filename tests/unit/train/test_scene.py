@@ -29,7 +29,7 @@ def test_a_turned_tile_is_a_tile_of_the_turned_scene(
 ) -> None:
     """Degrade the turned tile's own reference: its inside is the tile's spectral image."""
     scene = made_scene(phase, rng)
-    sample = scene._cut((3, 5), 64, symmetry, scene._shifts(symmetry))
+    sample = scene._cut((3, 5), 64, symmetry, scene._shifts(symmetry)).sample()
     observed = Instrument((0.3,), 4, phase).observe(sample.gt.astype(np.float64))
     inside = (slice(None), slice(6, -6), slice(6, -6))
     # The kernel's far tails, which the tile's edge cuts, weigh less than this.

@@ -155,10 +155,15 @@ class CpuRunner:
 def _frozen_copy(model: FusionNetwork) -> FusionNetwork:
     """Copy a network for inference; channels last saves copies between maps and tokens."""
     copied = copy.deepcopy(model).eval().requires_grad_(requires_grad=False)
-    for parameter in copied.parameters():
+    lay_channels_last(copied)
+    return copied
+
+
+def lay_channels_last(model: FusionNetwork) -> None:
+    """Lay the weights of convolutions in memory as these read them where channels come last."""
+    for parameter in model.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-    return copied
 
 
 def _channels_last(images: Tiles) -> torch.Tensor:

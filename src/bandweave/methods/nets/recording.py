@@ -38,8 +38,8 @@ def recorded(work: Callable[[], Tensor], stream: torch.cuda.Stream | None) -> Ca
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor from the CPU to a device, in the background where that is possible."""
-    if device.type != "cuda":
+    """Bring a tensor to a device, from the CPU in the background where that is possible."""
+    if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)
     # Copies from other memory wait for all that the device has been told before.
     return tensor.pin_memory().to(device, non_blocking=True)
