@@ -87,11 +87,12 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, precision: Precision) -
 def _suits_triton(query: Tensor) -> bool:
     if query.device.type != "cuda" or query.dtype not in {torch.bfloat16, torch.float16}:
         return False
-    return query.shape[-1] <= _NARROW_HEAD and _has_triton()
+    return query.shape[-1] <= _NARROW_HEAD and has_triton()
 
 
 @cache
-def _has_triton() -> bool:
+def has_triton() -> bool:
+    """Tell whether Triton is installed, whose kernels CUDA devices are then given."""
     return find_spec("triton") is not None
 
 

@@ -13,9 +13,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bandweave.methods.nets.attention import SpatialAttention
+from bandweave.methods.nets.projection import normalised_maps
 from bandweave.methods.nets.u2net_config import U2NetConfig, Variant
 
 
@@ -45,7 +45,7 @@ class S2Block(nn.Module):
         """Return the new x `(B, d, H, W)` from x and y of that shape."""
         height, width = x.shape[2:]
         x_BPD, y_BPD = _tokens(x), _tokens(y)
-        x_BPD = x_BPD + self.attention(self.norm_attention(x_BPD), self.norm_attention(y_BPD))
+        x_BPD = x_BPD + self.attention(x_BPD, y_BPD, self.norm_attention)
         x_BPD = x_BPD + self.mlp(self.norm_mlp(x_BPD))
         updated: Tensor = x_BPD.reshape(x.shape[0], height, width, -1).permute(0, 3, 1, 2)
         return updated
@@ -76,20 +76,20 @@ class CorrelationAttention(nn.Module):
         self.attend = SpatialAttention()
         self.output = nn.Linear(width, width)
 
-    def forward(self, x_BPD: Tensor, y_BPD: Tensor) -> Tensor:
-        """Return the attention output `(B, P, D)` from normalised tokens of that shape."""
+    def forward(self, x_BPD: Tensor, y_BPD: Tensor, norm: nn.Module) -> Tensor:
+        """Return the attention output `(B, P, D)` from tokens of that shape, normalised first."""
         variant = self.config.variant
-        if variant is Variant.SPECTRAL_ONLY:
-            (a_BNPS,) = self._mapped(y_BPD, self.w_a)
-            c_BNPS, d_BNPS = self._mapped(x_BPD, self.w_c, self.w_d)
-            fused_BNPS = a_BNPS @ self._c_spe(c_BNPS, d_BNPS)
+        if variant is Variant.SPATIAL_ONLY:
+            (c_BNPS,) = self._mapped(x_BPD, norm, self.w_c)
+            a_BNPS, b_BNPS = self._mapped(y_BPD, norm, self.w_a, self.w_b)
+            fused_BNPS = self.attend(a_BNPS, b_BNPS, c_BNPS)  # (1), applied
         else:
-            a_BNPS, b_BNPS = self._mapped(y_BPD, self.w_a, self.w_b)
-            if variant is Variant.SPATIAL_ONLY:
-                (c_BNPS,) = self._mapped(x_BPD, self.w_c)
-                fused_BNPS = self.attend(a_BNPS, b_BNPS, c_BNPS)  # (1), applied
+            c_BNPS, d_BNPS = self._mapped(x_BPD, norm, self.w_c, self.w_d)
+            if variant is Variant.SPECTRAL_ONLY:
+                (a_BNPS,) = self._mapped(y_BPD, norm, self.w_a)
+                fused_BNPS = a_BNPS @ self._c_spe(c_BNPS, d_BNPS)
             else:
-                c_BNPS, d_BNPS = self._mapped(x_BPD, self.w_c, self.w_d)
+                a_BNPS, b_BNPS = self._mapped(y_BPD, norm, self.w_a, self.w_b)
                 is_release = self.config.spatial_factor == "release"
                 factor_BNPS = a_BNPS if is_release else b_BNPS
                 c_spe = self._c_spe(c_BNPS, d_BNPS)
@@ -97,14 +97,13 @@ class CorrelationAttention(nn.Module):
         output: Tensor = self.output(fused_BNPS.transpose(1, 2).flatten(2))
         return output
 
-    def _mapped(self, t_BPD: Tensor, *maps: nn.Linear) -> list[Tensor]:
+    def _mapped(self, t_BPD: Tensor, norm: nn.Module, *maps: nn.Linear) -> list[Tensor]:
         """Apply maps of one input as one product; split each into N consecutive groups of columns.
 
         Returns:
             One `(B, N, P, S')` per map.
         """
-        weight = torch.cat([one.weight for one in maps]) if len(maps) > 1 else maps[0].weight
-        mapped = functional.linear(t_BPD, weight)
+        mapped = normalised_maps(t_BPD, norm, maps)
         split = mapped.reshape(*mapped.shape[:2], len(maps), self.heads, -1)
         return [t_BPNS.transpose(1, 2) for t_BPNS in split.unbind(2)]
 
@@ -126,9 +125,9 @@ class ConcatenationAttention(nn.Module):
         super().__init__()
         self.output = nn.Linear(2 * width, width)
 
-    def forward(self, x_BPD: Tensor, y_BPD: Tensor) -> Tensor:
-        """Return `(B, P, D)` from normalised tokens of that shape."""
-        output: Tensor = self.output(torch.cat((x_BPD, y_BPD), dim=-1))
+    def forward(self, x_BPD: Tensor, y_BPD: Tensor, norm: nn.Module) -> Tensor:
+        """Return `(B, P, D)` from tokens of that shape, normalised first."""
+        output: Tensor = self.output(torch.cat((norm(x_BPD), norm(y_BPD)), dim=-1))
         return output
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bandweave.errors import BandCountError, ShapeError
@@ -194,7 +194,8 @@ class TestCorrelationAttention:
         attention = CorrelationAttention(8, config).double()
         x, y = torch.randn(2, count, 8).double().numpy()
         with torch.no_grad():
-            actual = attention(torch.from_numpy(x)[None], torch.from_numpy(y)[None])[0].numpy()
+            given = (torch.from_numpy(tokens)[None] for tokens in (x, y))
+            actual = attention(*given, nn.Identity())[0].numpy()
         np.testing.assert_allclose(actual, _equations(attention, x, y), rtol=0, atol=1e-13)
 
 
