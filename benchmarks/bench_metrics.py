@@ -3,6 +3,8 @@
 Run on an idle machine, with the extra `fast`; the ways of a comparison take turns in one process:
 
     python benchmarks/bench_metrics.py [--threads N] [--repeats K] [--scene PIXELS] [--only PART]
+
+`--only set` ends with one line for each set, border and number of threads.
 """
 
 from __future__ import annotations
@@ -64,16 +66,17 @@ def main() -> None:
 def bench_set(threads: int, repeats: int) -> None:
     """Time the reduced-resolution set of one image against the oracle, each way in turn."""
     f, g = _images(8, 256, 256)
+    lines = []
     for title, metrics in SETS.items():
-        for protocol, border in (("dlpan-rr", "toolbox21"), ("dlpan-rr-uncut", "none")):
+        for protocol, border in (("dlpan-rr-uncut", "none"), ("dlpan-rr", "toolbox21")):
             options = {"ratio": 4, "full_scale": 2047, "metrics": metrics, "protocol": protocol}
             score = partial(evaluate_rr, f, g, **options)
+            compiled = {"1 thread": partial(score, threads=1)} if is_compiled() else {}
+            if compiled and threads > 1:
+                compiled[f"{threads} threads"] = partial(score, threads=threads)
             ways: dict[str, Callable[[], object]] = {
                 "oracle": partial(_oracle, f, g, metrics, border),
-                **({"1 thread": partial(score, threads=1)} if is_compiled() else {}),
-                **(
-                    {f"{threads} threads": partial(score, threads=threads)} if is_compiled() else {}
-                ),
+                **compiled,
                 "numpy, 1": partial(_by_numpy, score, threads=1),
                 f"numpy, {threads}": partial(_by_numpy, score, threads=threads),
                 "numpy fast, 1": partial(_by_numpy, score, threads=1, is_fast=True),
@@ -82,6 +85,19 @@ def bench_set(threads: int, repeats: int) -> None:
             wall, cpu = _in_turn(ways, repeats)
             print(f"\n256 x 256 x 8, {protocol}, {title}: {', '.join(metrics)}")
             _print_rows(wall, cpu)
+            where = "no border" if border == "none" else "border 21"
+            lines += [_ratio_line(f"{title}, {where}, {way}", wall, way) for way in compiled]
+    print(f"\nTimes faster than the oracle, compiled; of {repeats} rounds (aim: 20)")
+    print("\n".join(lines))
+
+
+def _ratio_line(title: str, wall: dict[str, list[float]], way: str) -> str:
+    ratios = np.array(wall["oracle"]) / np.array(wall[way])
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    return (
+        f"{title:44}{middle:6.1f}   quartiles {low:.1f} to {high:.1f}, all {ratios.min():.1f} to "
+        f"{ratios.max():.1f}"
+    )
 
 
 def bench_parts(repeats: int) -> None:

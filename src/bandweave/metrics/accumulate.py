@@ -23,10 +23,6 @@ class MeanTally:
         """Add the values of another area."""
         return MeanTally(self.total + other.total, self.count + other.count)
 
-    def band(self, index: int) -> MeanTally:
-        """Return one entry."""
-        return MeanTally(self.total[index : index + 1], self.count[index : index + 1])
-
     def means(self) -> Array:
         """Return the mean of each entry; nan where nothing was counted."""
         means = np.full(np.shape(self.total), np.nan)

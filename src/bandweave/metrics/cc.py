@@ -53,11 +53,6 @@ class CorrelationTally:
             self.comoments + other.comoments + cross * (self.count * other.count / count),
         )
 
-    def band(self, index: int) -> CorrelationTally:
-        """Return one band."""
-        one = slice(index, index + 1)
-        return CorrelationTally(self.count, self.means[:, one], self.comoments[:, one])
-
     @classmethod
     def joined(cls, bands: Sequence[CorrelationTally]) -> CorrelationTally:
         """Put the tallies of several bands of the same pixels side by side."""

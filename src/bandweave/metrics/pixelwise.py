@@ -13,7 +13,7 @@ from bandweave.metrics.psnr import psnr_of
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
-_PIXELS_AT_ONCE = 2**15
+_PIXELS_AT_ONCE = 2**16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,14 +104,16 @@ def _rows(f: Image, g: Image, valid: Mask | None) -> PixelTally:
 
 
 def _compiled_rows(f: Image, g: Image, valid: Mask | None) -> PixelTally:
-    from bandweave.metrics.compiled.pixels import pixel_sums  # noqa: PLC0415  # an extra
+    from bandweave.metrics.compiled.jit import kept_memory  # noqa: PLC0415  # an extra
+    from bandweave.metrics.compiled.pixels import pixel_sums  # noqa: PLC0415
 
-    (first, second, squared), adjacent, opposite, angles = pixel_sums(f, g, valid)
+    with kept_memory() as memory:
+        (first, second, squared), adjacent, opposite, angles = pixel_sums(f, g, valid, memory)
+        angle = np.arctan2(opposite, adjacent, out=adjacent).sum()  # 0 where there is none
     for image, total, role in ((f, first, "estimate"), (g, second, "reference")):
         if not np.isfinite(total).all():
             require_finite(image if valid is None else np.where(valid, image, 0.0), role)
-    angle = np.arctan2(opposite, adjacent, out=adjacent).sum()  # 0 where there is none
-    count = adjacent.size if valid is None else int(np.count_nonzero(valid))
+    count = f.shape[1] * f.shape[2] if valid is None else int(np.count_nonzero(valid))
     return PixelTally(count, squared, first, second, float(angle), angles)
 
 

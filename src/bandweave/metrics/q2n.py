@@ -87,6 +87,13 @@ def q2n_map(f: Image, g: Image, *, block: int = BLOCK, shift: int | None = None)
         )
     bands, height, width = g.shape
     rows_of, cols_of = (mirrored_index(size, block, step) for size in (height, width))
+    if compilation.is_compiled():
+        from bandweave.metrics.compiled.blocks import quality_map  # noqa: PLC0415  # an extra
+
+        sign = _multiplication(_planes(bands))[1]
+        return quality_map(
+            f, g, rows_of, cols_of, block=block, step=step, sign=sign, epsilon=_EPSILON
+        )
     rows, cols = ((len(index) - block) // step + 1 for index in (rows_of, cols_of))
     chunks = _chunks(rows, cols * max(bands * block**2, _planes(bands) ** 2))
     most = max(stop - first for first, stop in chunks)
@@ -124,11 +131,6 @@ def _block_values(f: RoundedBlocks, g: RoundedBlocks) -> Array:
     bands, pixels = g.values.shape[1:]
     planes = _planes(bands)
     products = (g.values @ f.values.transpose(0, 2, 1)).astype(np.float64, copy=False)
-    if compilation.is_compiled():
-        from bandweave.metrics.compiled.blocks import block_qualities  # noqa: PLC0415  # an extra
-
-        sign = _multiplication(planes)[1]
-        return block_qualities(products, f.moments, g.moments, pixels, sign, _EPSILON)
     scale = pixels * (pixels - 1)
     (base_f, total_f, squared_f), (base_g, total_g, squared_g) = f.moments, g.moments
     covariance = (pixels * products - total_g[:, :, None] * total_f[:, None, :]) / scale

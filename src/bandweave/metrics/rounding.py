@@ -10,7 +10,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from bandweave.metrics import compilation
 from bandweave.metrics.inputs import Array
 from bandweave.radiometry import Image
 
@@ -54,11 +53,6 @@ class Rounding:
         """
         down = (len(rows) - self._block) // self._step + 1
         out = self._blocks[slot, : down * self._across]
-        if compilation.is_compiled():
-            from bandweave.metrics.compiled.blocks import rounded_blocks  # noqa: PLC0415  # an extra
-
-            moments = rounded_blocks(image, rows, self._cols, self._block, self._step, out)
-            return RoundedBlocks(out, moments)
         part = _mirrored(image, rows, self._cols, out=self._strip)
         shape = (down, self._across, len(image), self._block, self._block)
         _to_sixteen_bits(blocks_of(part, self._block, self._step), out=out.reshape(shape))
@@ -67,10 +61,8 @@ class Rounding:
 
 def mirrored_index(size: int, block: int, step: int) -> Index:
     """Return the index of each line once an axis is mirrored, edge included, to whole blocks."""
-    missing = max(-size % step, block - size)
-    if not missing:
-        return np.arange(size)
-    return np.pad(np.arange(size), (0, missing), mode="symmetric")
+    index = np.arange(size + max(-size % step, block - size)) % (2 * size)
+    return np.minimum(index, 2 * size - 1 - index)
 
 
 def blocks_of(image: NDArray[Any], block: int, step: int) -> NDArray[Any]:

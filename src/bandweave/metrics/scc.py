@@ -41,11 +41,6 @@ class EdgeTally:
             self.count + other.count,
         )
 
-    def band(self, index: int) -> EdgeTally:
-        """Return one band."""
-        one = slice(index, index + 1)
-        return EdgeTally(self.cross[one], self.estimate[one], self.reference[one], self.count[one])
-
     @classmethod
     def joined(cls, bands: Sequence[EdgeTally]) -> EdgeTally:
         """Put the tallies of several bands side by side."""

@@ -11,7 +11,8 @@ from bandweave.metrics import compilation
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.inputs import matched
 from bandweave.metrics.similarity import similarity_tally
-from bandweave.metrics.windows import GaussianMean, complete_windows, gaussian_taps, require_room
+from bandweave.metrics.sliding import sliding_tallies
+from bandweave.metrics.windows import GaussianMean, complete_windows, require_room
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
@@ -71,23 +72,25 @@ def ssim_tally(
 
     `margins` says by how many copies of the edge pixel each side is extended first.
     """
-    if not (np.isfinite(peak) and peak > 0):
-        raise ScaleError(f"SSIM needs a positive peak in the unit of the images, got {peak}.")
+    c1, c2 = ssim_constants(peak)
     if any(map(any, margins)):
         f, g = (np.pad(image, ((0, 0), *margins), mode="edge") for image in (f, g))
         valid = None if valid is None else np.pad(valid, margins, mode="edge")
     size = GaussianMean.size
     require_room((f.shape[1], f.shape[2]), size)
+    if compilation.is_compiled():
+        windows = (f.shape[1] - size + 1, f.shape[2] - size + 1)
+        return sliding_tallies(f, g, valid, gaussians=windows, constants=(c1, c2))[1]
     complete = None if valid is None else complete_windows(valid, size, size)
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    if not compilation.is_compiled():
-        return similarity_tally(f, g, GaussianMean, c1=c1, c2=c2, complete=complete)
+    return similarity_tally(f, g, GaussianMean, c1=c1, c2=c2, complete=complete)
 
-    from bandweave.metrics.compiled.similarity import (  # noqa: PLC0415  # an extra
-        gaussian_similarity,
-    )
 
-    total = gaussian_similarity(f, g, gaussian_taps(), c1, c2, complete)
-    rows, cols = f.shape[1] - size + 1, f.shape[2] - size + 1
-    count = rows * cols if complete is None else np.count_nonzero(complete)
-    return MeanTally(total, np.full(len(f), float(count)))
+def ssim_constants(peak: float) -> tuple[float, float]:
+    """Return c₁ and c₂ for a peak in the unit of the images.
+
+    Raises:
+        ScaleError: It is not a positive number.
+    """
+    if not (np.isfinite(peak) and peak > 0):
+        raise ScaleError(f"SSIM needs a positive peak in the unit of the images, got {peak}.")
+    return (0.01 * peak) ** 2, (0.03 * peak) ** 2

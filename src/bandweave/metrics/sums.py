@@ -16,8 +16,9 @@ from bandweave.metrics.inputs import Precision, require_finite
 from bandweave.metrics.pixelwise import PixelTally, pixel_tally
 from bandweave.metrics.q2n import q2n_tally
 from bandweave.metrics.scc import EdgeTally, scc_tally
-from bandweave.metrics.ssim import REACH, SsimBorder, ssim_tally
-from bandweave.metrics.tiles import Tile
+from bandweave.metrics.sliding import BOX, sliding_tallies
+from bandweave.metrics.ssim import REACH, SsimBorder, ssim_constants, ssim_tally
+from bandweave.metrics.tiles import VALUES_PER_TILE, Tile
 from bandweave.metrics.uqi import uqi_tally
 from bandweave.metrics.windows import GaussianMean
 from bandweave.pair import Mask
@@ -26,9 +27,10 @@ from bandweave.window import Window
 
 _OF_PIXELS = {"sam", "ergas", "ergas_estimate", "psnr", "rmse"}
 
-# Of an image and job. Numpy hands over to another thread between any two operations, which costs as
-# much as an operation on a quarter of these (benchmarks/bench_metrics.py).
-_VALUES_PER_JOB = 2**18
+# Of an image and job, so that a tile has four jobs for each metric by bands. NumPy hands over to
+# another thread between any two operations, which costs as much as an operation on a quarter of
+# these (benchmarks/bench_metrics.py).
+_VALUES_PER_JOB = VALUES_PER_TILE // 4
 
 _Margins = tuple[tuple[int, int], tuple[int, int]]
 
@@ -69,12 +71,18 @@ class Scoring:
             after.append(1)
         return max(before), max(after)
 
+    @property
+    def shares_windows(self) -> bool:
+        """Tell whether UQI and SSIM are wanted and can be summed up in one pass."""
+        is_possible = self.window == BOX and self.ssim_border == "valid"
+        return {"uqi", "ssim"} <= self.metrics and is_possible and compilation.is_compiled()
+
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """The tallies of all metrics over some area, by band; those of two areas add up.
+    """The tallies of all metrics over some area, by their first band; those of two areas add up.
 
-    What treats all bands at once stands under 0.
+    What treats all bands at once stands under 0, as the first group of bands does.
     """
 
     pixels: dict[int, PixelTally] = field(default_factory=dict)
@@ -85,7 +93,7 @@ class Sums:
     cc: dict[int, CorrelationTally] = field(default_factory=dict)
 
     def merged(self, other: Sums) -> Sums:
-        """Add another area, or other metrics and bands of the same."""
+        """Add another area, with the same groups of bands, or other metrics and bands."""
         return Sums(
             _merged(self.pixels, other.pixels),
             _merged(self.q2n, other.q2n),
@@ -145,16 +153,19 @@ def clean_tile(tile: Tile, scoring: Scoring) -> Tile:
 def tile_jobs(tile: Tile, scoring: Scoring) -> list[Callable[[], Sums]]:
     """Split the work on a clean tile into calls that may run at once; their sums add up.
 
-    How it is split depends on the tile alone. The longest come first.
+    How it is split depends on the scene alone. The longest come first.
     """
-    bands, height, width = tile.reference.shape
-    most = max(_VALUES_PER_JOB // (height * width), 1)
-    at_once = -(-bands // -(-bands // most))  # groups of nearly one size
+    bands = len(tile.reference)
+    # Tiles of one scene have the same groups, whatever their size.
+    values = min(tile.region.height * tile.region.width * bands, VALUES_PER_TILE)
+    at_once = -(-bands // -(-values // _VALUES_PER_JOB))
     groups = [range(first, min(first + at_once, bands)) for first in range(0, bands, at_once)]
     jobs: list[Callable[[], Sums]] = []
     if "q2n" in scoring.metrics:
         jobs.append(partial(_q2n_sums, tile, scoring))
     windowed = {"ssim": _ssim_sums, "uqi": _uqi_sums}
+    if scoring.shares_windows:
+        windowed = {"ssim": _window_sums}
     jobs += _jobs_by_band(windowed, groups, tile, scoring)
     if scoring.metrics & _OF_PIXELS:
         jobs.append(partial(_pixel_sums, tile))
@@ -176,9 +187,7 @@ def _jobs_by_band(
 
 
 def _pixel_sums(tile: Tile) -> Sums:
-    core = tile.core
-    f, g = tile.cut(tile.estimate, core), tile.cut(tile.reference, core)
-    return Sums(pixels={0: pixel_tally(f, g, tile.cut_valid(core))})
+    return Sums(pixels={0: pixel_tally(*_cut(tile, range(len(tile.reference)), tile.core))})
 
 
 def _q2n_sums(tile: Tile, scoring: Scoring) -> Sums:
@@ -189,7 +198,7 @@ def _q2n_sums(tile: Tile, scoring: Scoring) -> Sums:
 def _uqi_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
     part, _ = _around(tile, tile.region, 0, scoring.window - 1)
     tally = uqi_tally(*_cut(tile, bands, part), window=scoring.window)
-    return Sums(uqi=_by_band(bands, tally))
+    return Sums(uqi={bands.start: tally})
 
 
 def _ssim_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
@@ -199,7 +208,20 @@ def _ssim_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
         part, _ = _around(tile, tile.region, 0, GaussianMean.size - 1)
         margins = ((0, 0), (0, 0))
     tally = ssim_tally(*_cut(tile, bands, part), peak=scoring.peak, margins=margins)
-    return Sums(ssim=_by_band(bands, tally))
+    return Sums(ssim={bands.start: tally})
+
+
+def _window_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
+    """Do `_uqi_sums` and `_ssim_sums` in one pass."""
+    part, _ = _around(tile, tile.region, 0, BOX - 1)
+    small, _ = _around(tile, tile.region, 0, GaussianMean.size - 1)
+    uqi, ssim = sliding_tallies(
+        *_cut(tile, bands, part),
+        boxes=(part.height - BOX + 1, part.width - BOX + 1),
+        gaussians=(small.height - GaussianMean.size + 1, small.width - GaussianMean.size + 1),
+        constants=ssim_constants(scoring.peak),
+    )
+    return Sums(uqi={bands.start: uqi}, ssim={bands.start: ssim})
 
 
 def _scc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
@@ -209,23 +231,12 @@ def _scc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
         return Sums()
     part, margins = _around(tile, inner, 1, 1)
     tally = scc_tally(*_cut(tile, bands, part), margins=margins)
-    return Sums(scc=_by_band(bands, tally))
+    return Sums(scc={bands.start: tally})
 
 
 def _cc_sums(tile: Tile, bands: range, scoring: Scoring) -> Sums:
     del scoring
-    return Sums(cc=_by_band(bands, CorrelationTally.of(*_cut(tile, bands, tile.core))))
-
-
-class _OfBands(_Mergeable, Protocol):
-    def band(self, index: int, /) -> Self: ...
-
-
-_PerBand = TypeVar("_PerBand", bound=_OfBands)
-
-
-def _by_band(bands: range, tally: _PerBand) -> dict[int, _PerBand]:
-    return {band: tally.band(index) for index, band in enumerate(bands)}
+    return Sums(cc={bands.start: CorrelationTally.of(*_cut(tile, bands, tile.core))})
 
 
 def _around(tile: Tile, region: Window, before: int, after: int) -> tuple[Window, _Margins]:
@@ -241,12 +252,15 @@ def _around(tile: Tile, region: Window, before: int, after: int) -> tuple[Window
 
 
 def _cut(tile: Tile, bands: range, part: Window) -> tuple[Image, Image, Mask | None]:
-    some = slice(bands.start, bands.stop)
-    f, g = (tile.cut(image[some], part) for image in (tile.estimate, tile.reference))
-    return f, g, tile.cut_valid(part)
+    rows, cols = part.relative_to(tile.window).slices
+    place = (slice(bands.start, bands.stop), rows, cols)
+    valid = None if tile.valid is None else tile.valid[rows, cols]
+    return tile.estimate[place], tile.reference[place], valid
 
 
 def _merged(first: dict[int, _Tally], second: dict[int, _Tally]) -> dict[int, _Tally]:
+    if not first or not second:
+        return first or second
     both = dict(first)
     for band, tally in second.items():
         both[band] = both[band].merged(tally) if band in both else tally

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -21,9 +22,9 @@ from bandweave.threads import in_order as map_in_order
 from bandweave.threads import run_all
 from bandweave.window import Window
 
-# Values per image and tile: 8 MiB in float64. Smaller tiles read more context, larger ones leave
-# the processor's cache (benchmarks/bench_metrics.py).
-_VALUES_PER_TILE = 2**20
+VALUES_PER_TILE = 2**20
+"""Values per image and tile: 8 MiB in float64. Smaller tiles read more context, larger ones leave
+the processor's cache (benchmarks/bench_metrics.py)."""
 
 Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
@@ -36,7 +37,7 @@ def plan_tiles(region: Window, unit: int, bands: int) -> list[Window]:
     Tiles hold about 2²⁰ values. The last row and column of tiles take a rest below `unit` with
     them, so that no tile is smaller than `unit` unless the region is.
     """
-    side = max(int((_VALUES_PER_TILE / bands) ** 0.5) // unit, 1) * unit
+    side = max(int((VALUES_PER_TILE / bands) ** 0.5) // unit, 1) * unit
     rows, cols = (_cuts(size, side, unit) for size in region.shape)
     return [
         Window(region.row + top, region.col + left, bottom - top, right - left)
@@ -68,15 +69,6 @@ class Tile:
     """The pixels that this tile accounts for, inside `window`."""
     region: Window
     """All pixels that are scored; nothing beyond is read."""
-
-    def cut(self, image: Image, part: Window) -> Image:
-        """Return a part of one of the images."""
-        rows, cols = part.relative_to(self.window).slices
-        return image[:, rows, cols]
-
-    def cut_valid(self, part: Window) -> Mask | None:
-        """Return a part of the mask."""
-        return None if self.valid is None else self.valid[part.relative_to(self.window).slices]
 
 
 def load_tile(
@@ -117,13 +109,14 @@ def in_batches(
     not depend on the number of threads.
     """
     workers = threads or os.cpu_count() or 1
-    is_one_batch = len(items) <= workers
     # Threads that read keep files open, so the same few do all batches; a single one is done sooner
     # with the caller's thread among them.
-    with ThreadPoolExecutor(workers, thread_name_prefix="bandweave") as pool:
+    is_one_batch = len(items) <= workers
+    pool = None if is_one_batch else ThreadPoolExecutor(workers, thread_name_prefix="bandweave")
+    with pool or nullcontext():
 
         def run(calls: list[Callable[[], Item]]) -> list[Item]:
-            return run_all(calls, workers) if is_one_batch else [*pool.map(_call, calls)]
+            return run_all(calls, workers) if pool is None else [*pool.map(_call, calls)]
 
         for first in range(0, len(items), workers):
             batch = items[first : first + workers]

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from bandweave.metrics import compilation
 from bandweave.metrics.accumulate import MeanTally
 from bandweave.metrics.inputs import matched
 from bandweave.metrics.similarity import similarity_tally
+from bandweave.metrics.sliding import BOX, sliding_tallies
 from bandweave.metrics.windows import BoxSum, complete_windows, require_box
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
-WINDOW = 32
+WINDOW = BOX
 """Pixels per side of the sliding window in the field's toolboxes."""
-
-_LARGEST_COMPILED = 128  # windows beyond would not fit into the compiled loops' rows
 
 
 def uqi(
@@ -55,21 +52,7 @@ def uqi(
 def uqi_tally(f: Image, g: Image, valid: Mask | None, *, window: int = WINDOW) -> MeanTally:
     """Sum UQI over the windows of finite images `(C, H, W)`, for each band."""
     require_box((f.shape[1], f.shape[2]), window)
+    if compilation.is_compiled() and window == BOX:
+        return sliding_tallies(f, g, valid, boxes=(f.shape[1] - BOX + 1, f.shape[2] - BOX + 1))[0]
     complete = None if valid is None else complete_windows(valid, window, window)
-    if compilation.is_compiled() and window <= _LARGEST_COMPILED:
-        return _compiled_tally(f, g, complete, window)
     return similarity_tally(f, g, partial(BoxSum, size=window), complete=complete)
-
-
-def _compiled_tally(f: Image, g: Image, complete: Mask | None, window: int) -> MeanTally:
-    from bandweave.metrics.compiled.similarity import box_similarity  # noqa: PLC0415  # an extra
-
-    total, doubtful = box_similarity(f, g, window, complete)
-    for band in np.flatnonzero(doubtful):
-        # Flat windows have to be told from nearly flat ones: where sums of equal values are exact.
-        one = slice(band, band + 1)
-        boxes = partial(BoxSum, size=window)
-        total[one] = similarity_tally(f[one], g[one], boxes, complete=complete).total
-    rows, cols = f.shape[1] - window + 1, f.shape[2] - window + 1
-    count = rows * cols if complete is None else np.count_nonzero(complete)
-    return MeanTally(total, np.full(len(f), float(count)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -131,11 +132,13 @@ class GaussianMean:
             _filter_rows(narrowed, self._matrices[1], target)
 
 
+@cache
 def gaussian_taps() -> Array:
     """Return the 11 weights of one axis of `GaussianMean`."""
     distance = np.arange(GaussianMean.size) - GaussianMean.size // 2
     taps = np.exp(-(distance**2) / (2 * 1.5**2))
     weights: Array = taps / taps.sum()
+    weights.flags.writeable = False  # shared by all who ask
     return weights
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from bandweave.errors import NodataError
 from bandweave.metrics import compilation, evaluate_rr
 from bandweave.metrics.q2n import q2n_map
 from bandweave.metrics.scc import scc_tally
-from bandweave.metrics.ssim import ssim, ssim_tally
+from bandweave.metrics.sliding import sliding_tallies
+from bandweave.metrics.ssim import ssim, ssim_constants, ssim_tally
 from bandweave.metrics.uqi import uqi, uqi_tally
 from oracles import toolbox_metrics as oracle
 
@@ -36,8 +38,9 @@ def both_ways(monkeypatch, compute):
         return compiled, compute()
 
 
-# Narrower than a vector, as wide as the loops' rows, one more, and several rows' worth.
-WIDTHS = [32, 37, 241, 242, 271, 272, 273, 600]
+# A single window, columns that do not fill the four lines, as many windows as the lines hold (256
+# of either metric), one more, and several lines' worth.
+WIDTHS = [32, 33, 34, 37, 63, 64, 266, 267, 286, 287, 288, 600]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -59,6 +62,39 @@ def test_windows_of_any_height(rng, height):
     assert ssim(f, g, peak=2047) == pytest.approx(oracle.ssim(f, g, 2047), abs=1e-13)
     if height >= 32:
         assert uqi(f, g) == pytest.approx(oracle.uqi(f, g), abs=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(45, 37), (42, 260), (75, 300)])
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_both_window_metrics_in_one_pass(rng, shape, is_masked):
+    """UQI and SSIM share rows, and are what they are by themselves.
+
+    To the last bit, but for wide images, whose columns they then add up in other portions.
+    """
+    f, g = noise(rng, 3, *shape)
+    valid = rng.random(shape) > 0.001 if is_masked else None
+    boxes, gaussians = ((shape[0] - n, shape[1] - n) for n in (31, 10))
+    constants = ssim_constants(2047)
+    both = sliding_tallies(f, g, valid, boxes=boxes, gaussians=gaussians, constants=constants)
+    alone = (
+        uqi_tally(f, g, valid),
+        ssim_tally(f, g, valid, peak=2047, margins=((0, 0), (0, 0))),
+    )
+    for one, other in zip(both, alone, strict=True):
+        np.testing.assert_allclose(one.total, other.total, rtol=1e-14 if shape[1] > 266 else 0)
+        assert np.array_equal(one.count, other.count)
+
+
+def test_kept_memory_leaves_no_trace(rng):
+    """What an earlier image left in the memory, even nan and infinity, changes no bit."""
+    f, g = noise(rng, 3, 77, 75)
+    score = partial(evaluate_rr, ratio=4, full_scale=2047, protocol="dlpan-rr-uncut")
+    first = score(f, g).values
+    wild = np.full((7, 300, 300), np.inf)
+    wild[::2, ::3] = np.nan
+    with pytest.raises(NodataError):
+        score(wild, wild)
+    assert score(f, g).values == first
 
 
 @pytest.mark.parametrize("window", [2, 4, 8, 16, 32, 64, 128, 256])

@@ -56,7 +56,7 @@ def inputs(rng):
 
 
 def small_tiles(monkeypatch, values=2**13):
-    monkeypatch.setattr(tiles, "_VALUES_PER_TILE", values)
+    monkeypatch.setattr(tiles, "VALUES_PER_TILE", values)
 
 
 def same(first, second, tolerance=1e-12):

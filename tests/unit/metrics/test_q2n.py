@@ -10,6 +10,7 @@ import pytest
 from bandweave.errors import ShapeError
 from bandweave.metrics import q2n as module
 from bandweave.metrics.q2n import q2n, q2n_map
+from bandweave.metrics.rounding import mirrored_index
 from bandweave.metrics.uqi import uqi
 from oracles import toolbox_metrics as oracle
 
@@ -37,11 +38,20 @@ def test_blocks_and_shifts(rng, block, shift):
     np.testing.assert_allclose(ours, oracle.q2n_map(f, g, block, shift), rtol=1e-12)
 
 
-def test_chunks_do_not_matter(rng, monkeypatch):
+def test_chunks_do_not_matter(rng, monkeypatch, by_passes):
     f, g = noisy(rng, 3, 197, 40)
     whole = q2n_map(f, g)
     monkeypatch.setattr(module, "_VALUES_AT_ONCE", 1)
     assert np.array_equal(q2n_map(f, g), whole)
+
+
+@pytest.mark.parametrize(
+    ("size", "block", "step"), [(215, 32, 32), (256, 32, 32), (5, 32, 32), (70, 32, 7), (1, 8, 8)]
+)
+def test_mirrored_lines(size, block, step):
+    missing = max(-size % step, block - size)
+    expected = np.pad(np.arange(size), (0, missing), mode="symmetric")
+    assert np.array_equal(mirrored_index(size, block, step), expected)
 
 
 @pytest.mark.parametrize("planes", [1, 2, 4, 8, 16])

@@ -23,8 +23,8 @@ from bandweave.radiometry import Image
 
 @as_written
 def _boxes(above: Array, below: Array, out: Array) -> None:
-    """Write the sums over 2 x 2 pixels of two rows."""
-    for c in range(len(out)):
+    """Write the sums over 2 x 2 pixels of two rows, from the first whole one on."""
+    for c in range(len(above) - 1):
         out[c] = (above[c] + below[c]) + (above[c + 1] + below[c + 1])
 
 
@@ -63,47 +63,45 @@ def _masked_products(
 
 
 @as_written
-def _take_row(image: FlatImage, band: int, row: int, height: int, left: int, width: int,
-              out: Array) -> None:  # fmt: skip
-    """Write a row between its margins; rows outside the image are zero."""
-    if 0 <= row < height:
-        start = band * image.band + row * image.row
-        line, inner = image.line[start : start + width], out[left : left + width]
-        for c in range(width):
-            inner[c] = line[c]
-    else:
-        for c in range(len(out)):
-            out[c] = 0.0
+def _row(image: FlatImage, band: int, row: int, zeros: Array, height: int) -> Array:
+    """Return a row; rows outside the image are zero."""
+    if row < 0 or row >= height:
+        return zeros
+    start = band * image.band + row * image.row
+    return image.line[start : start + len(zeros)]
+
+
+@as_written
+def _boxes_between(above: Array, below: Array, left: int, out: Array) -> None:
+    """Write the sums over 2 x 2 pixels of two rows, which have a zero per side where `out` does."""
+    _boxes(above, below, out[left:])
+    if left:
+        out[0] = above[0] + below[0]
+    if len(out) == left + len(above):
+        out[-1] = above[-1] + below[-1]
 
 
 @entry(IMAGE, IMAGE, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, MASK, FLAG, TABLE)
 def _edges(f: FlatImage, g: FlatImage, height: int, width: int, top: int, bottom: int, left: int,
            right: int, complete: Mask, is_masked: bool, found: Array) -> None:  # fmt: skip
-    # The last two rows of pixels, and of boxes: of f the first two, of g the others.
-    full = width + left + right
-    pixels, boxes = np.zeros((4, full)), np.empty((4, full - 1))
+    # The last two rows of boxes: of f the first two, of g the others.
+    zeros, boxes = np.zeros(width), np.empty((4, width + left + right - 1))
     for band in range(found.shape[1]):
-        for row in range(-top, height + bottom):
+        for row in range(-top, height + bottom - 1):
             now, before = row % 2, (row + 1) % 2
-            _take_row(f, band, row, height, left, width, pixels[now])
-            _take_row(g, band, row, height, left, width, pixels[2 + now])
-            if row > -top:
-                _boxes(pixels[before], pixels[now], boxes[now])
-                _boxes(pixels[2 + before], pixels[2 + now], boxes[2 + now])
-            if row > 1 - top:
-                x, x_below, y, y_below = (
-                    boxes[before],
-                    boxes[now],
-                    boxes[2 + before],
-                    boxes[2 + now],
-                )
-                if is_masked:
-                    counts = complete[row + top - 2]
-                    sums = _masked_products(x, x_below, y, y_below, counts)
-                else:
-                    sums = _products(x, x_below, y, y_below)
-                for k in range(3):
-                    found[k, band] += sums[k]
+            for image, i in ((f, now), (g, 2 + now)):
+                above = _row(image, band, row, zeros, height)
+                below = _row(image, band, row + 1, zeros, height)
+                _boxes_between(above, below, left, boxes[i])
+            if row == -top:
+                continue
+            x, x_below, y, y_below = boxes[before], boxes[now], boxes[2 + before], boxes[2 + now]
+            if is_masked:
+                sums = _masked_products(x, x_below, y, y_below, complete[row + top - 1])
+            else:
+                sums = _products(x, x_below, y, y_below)
+            for k in range(3):
+                found[k, band] += sums[k]
 
 
 def edge_sums(

@@ -1,8 +1,9 @@
-"""How the loops of this folder are compiled, and how images are handed to them."""
+"""How the loops of this folder are compiled, and how images and memory are handed to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import numba
@@ -30,11 +31,15 @@ class FlatImage(NamedTuple):
     @classmethod
     def of(cls, image: Image) -> FlatImage:
         """Lay out an image; it is copied only where its columns do not lie side by side."""
+        bands, height, width = image.shape
+        if image.flags.c_contiguous:  # by far the cheapest way
+            line: Array = image.reshape(-1)  # type: ignore[assignment]  # float64 by agreement
+            line.flags.writeable = False
+            return cls(line, height * width, width)
         size = image.itemsize
         has_rows = image.strides[2] == size or image.shape[2] == 1
         if not has_rows or any(step < 0 or step % size for step in image.strides):
-            image = np.ascontiguousarray(image)
-        bands, height, width = image.shape
+            return cls.of(np.ascontiguousarray(image))
         band, row = image.strides[0] // size, image.strides[1] // size
         length = (bands - 1) * band + (height - 1) * row + width
         return cls(as_strided(image, (length,), (size,), writeable=False), band, row)
@@ -45,6 +50,7 @@ REAL = types.float64
 FLAG = types.boolean
 VALUES = types.Array(types.float64, 1, "C", readonly=True)
 INDEX = types.Array(types.intp, 1, "C", readonly=True)
+LINE = types.Array(types.float64, 1, "C")
 COUNTS = types.Array(types.intp, 1, "C")
 MASK = types.Array(types.boolean, 2, "C", readonly=True)
 TABLE = types.Array(types.float64, 2, "C")
@@ -57,6 +63,41 @@ def counted(valid: Mask | None) -> tuple[Mask, bool]:
     if valid is None:
         return np.ones((1, 1), dtype=np.bool_), False
     return np.ascontiguousarray(valid), True
+
+
+class Memory:
+    """Lines for results on the way, which keep what was left in them."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, Array] = {}
+
+    def line(self, purpose: str, count: int) -> Array:
+        """Return values that begin where the processor's own lines begin (64 bytes)."""
+        line = self._lines.get(purpose)
+        if line is None or len(line) < count:
+            block = np.zeros(count + 8)
+            skipped = -(block.ctypes.data // 8) % 8
+            line = self._lines[purpose] = block[skipped : skipped + count]
+        return line[:count]
+
+
+_FREE: list[Memory] = []
+
+
+@contextmanager
+def kept_memory() -> Iterator[Memory]:
+    """Lend memory to one call; some MiB are kept for each call that ran at the same time.
+
+    New pages from the system cost more than what is computed in them.
+    """
+    try:
+        memory = _FREE.pop()
+    except IndexError:
+        memory = Memory()
+    try:
+        yield memory
+    finally:
+        _FREE.append(memory)
 
 
 # LLVM makes vector instructions of loops over lines that lie side by side and do not overlap, so
