@@ -111,7 +111,7 @@ HEAVY_HOMES = {
     "dask": ("parallel/",),
     "distributed": ("parallel/",),
     "numba": ("metrics/compiled/", "metrics/compilation.py"),
-    "llvmlite": ("methods/nets/attention_loops.py", "methods/nets/attention_compiled.py"),
+    "llvmlite": ("methods/nets/vector_code.py", "methods/nets/attention_compiled.py"),
     "onnxruntime": (),
     "starlette": ("viewer/",),
     "uvicorn": ("viewer/",),

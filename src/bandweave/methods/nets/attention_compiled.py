@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from bandweave.methods.nets.attention_loops import Loops
+    from bandweave.methods.nets.attention_loops import Loop
 
 _LANES = 16
 _WIDEST_HEAD = 16
@@ -78,7 +78,7 @@ class _Attend(torch.autograd.Function):
         total = start.exp2() * (key.shape[2] - k.shape[2])
         attended = _like(q)
         tables = _words(q, unit), _words(k, unit), _pairs(v, unit), attended
-        _run(_loops(query, unit).forward, (start, total), tables)
+        _run(_loop("forward", query, unit), (start, total), tables)
         attended = attended[:, :, : query.shape[2]]
         ctx.save_for_backward(query, key, value, attended, start - total.log2())
         ctx.unit = unit
@@ -94,10 +94,10 @@ class _Attend(torch.autograd.Function):
         level = -(g * _filled(attended)).sum(dim=-1)
         sides = [_words(x, unit) for x in (q, g, k, v)]
         by_q, by_k, by_v = (_like(q) for _ in range(3))
-        both = _loops(query, unit)
-        _run(both.by_query, (start, level), (*sides, _pairs(k, unit), by_q))
+        tables = *sides, _pairs(k, unit), by_q
+        _run(_loop("by_query", query, unit), (start, level), tables)
         tables = *sides[2:], *sides[:2], _pairs(g, unit), _pairs(q, unit), by_v, by_k
-        _run(both.by_key, (start, level), tables)
+        _run(_loop("by_key", query, unit), (start, level), tables)
         by_q *= math.log(2)  # d 2^s = ln 2 · 2^s ds
         by_k *= 1 / math.sqrt(query.shape[-1])
         return by_q[:, :, :pixels], by_k[:, :, :pixels], by_v[:, :, :pixels], None
@@ -168,17 +168,17 @@ def _like(x_BNPS: Tensor) -> Tensor:
     return x_BNPS.new_empty((batch, pixels, heads, width)).transpose(1, 2)
 
 
-def _loops(query: Tensor, unit: int) -> Loops:
-    from bandweave.methods.nets.attention_loops import loops  # noqa: PLC0415  # an extra
+def _loop(name: Loop, query: Tensor, unit: int) -> Callable[..., None]:
+    from bandweave.methods.nets.attention_loops import compiled_loop  # noqa: PLC0415  # an extra
 
-    return loops(query.shape[-1], unit)
+    return compiled_loop(name, query.shape[-1], unit)
 
 
 def _run(loop: Callable[..., None], vectors: Sequence[Tensor], tables: Sequence[Tensor]) -> None:
     """Run a loop for each head, on as many threads as torch would use.
 
     Args:
-        loop: Of `Loops`.
+        loop: See `compiled_loop`.
         vectors: `(B, N, P)` each.
         tables: `(B, N, rows, elements)` each, the elements of a row side by side.
     """
