@@ -7,8 +7,9 @@ Makes a PAN of size x size pixels and its 4-band MS at a quarter (uint16, tiled,
 with every program in turn, each in a process of its own with the same number of threads, and writes
 tiled GeoTIFFs of one compression, without overviews and statistics. Prints wall and processor
 seconds and peak resident memory, and last how far the Brovey images of both programs are apart on
-bands without texture. `--growth` goes from 2,000 to 12,000 pixels. Needs GDAL's own program (of
-Debian, packages gdal-bin and python3-gdal).
+bands without texture. `brovey_equal` is Brovey with equal weights, which is what GDAL does;
+`brovey` fits them to the PAN first, in one more pass over the scene. `--growth` goes from 2,000 to
+12,000 pixels. Needs GDAL's own program (of Debian, packages gdal-bin and python3-gdal).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from affine import Affine
 from rasterio.windows import Window
 from scipy.ndimage import zoom
 
-METHODS = ("brovey", "gsa", "bt_h", "mtf_glp_fs", "mtf_glp_hpm", "bdsd_pc")
+METHODS = ("brovey_equal", "brovey", "gsa", "bt_h", "mtf_glp_fs", "mtf_glp_hpm", "bdsd_pc")
+AS_GDAL = "brovey_equal"
 BLOCK = 256
 STRIP = 512  # rows written at a time
 RATIO = 4
@@ -106,7 +108,9 @@ def bandweave_command(method: str, folder: Path, pairs: list[str], threads: int)
     options = [part for pair in pairs for part in ("--co", pair)]
     files = [folder / "pan.tif", folder / "ms.tif", folder / f"{method}.tif"]
     command = [sys.executable, "-m", "bandweave", "fuse", *files, "-q"]
-    command += ["--method", method, "--align", "off", "--sensor", "ikonos", "--no-overviews"]
+    name, *weights = ("brovey", "--band-weights", "equal") if method == AS_GDAL else (method,)
+    command += ["--method", name, "--align", "off", "--sensor", "ikonos", "--no-overviews"]
+    command += weights
     return [str(part) for part in [*command, "-j", threads, *options]]
 
 
@@ -157,7 +161,7 @@ def agreement(folder: Path, threads: int) -> str:
     files = folder / "pan.tif", folder / "ms.tif"
     for name, command in (
         ("gdal_pansharpen", gdal_command(*files, folder, [], threads)),
-        ("brovey", bandweave_command("brovey", folder, [], threads)),
+        (AS_GDAL, bandweave_command(AS_GDAL, folder, [], threads)),
     ):
         run(command, threads)
         with rasterio.open(folder / f"{name}.tif") as file:

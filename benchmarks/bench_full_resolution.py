@@ -5,10 +5,11 @@
 FOLDER holds the pairs listed in PAIRS, as `<name>_pan.tif` and `<name>_ms.tif`. Each is aligned as
 `bandweave fuse --align auto` does, and its middle (at most 512 x 512 pixels) is fused by every
 method. For each it prints HQNR and its parts, the reprojection error, D_rho, the share of values
-below zero, and the colour cast: the mean of A x - y for each band, A x being the fused image behind
-the MS's MTF and sampling, in DN, and the largest against the band's mean. With `--out` it also
-writes three pictures per pair, all methods side by side in natural colour at twice the size: where
-the bands vary most, the darkest place, and the brightest.
+below zero, the colour cast: the mean of A x - y for each band, A x being the fused image behind the
+MS's MTF and sampling, in DN, and the largest against the band's mean; and the level of each band,
+its mean over that of the interpolated MS. With `--out` it also writes three pictures per pair, all
+methods side by side in natural colour at twice the size: where the bands vary most, the darkest
+place, and the brightest.
 """
 
 from __future__ import annotations
@@ -114,6 +115,13 @@ def cast(pair: ImagePair, hrms: Image) -> np.ndarray:
     return left[:, inside].mean(axis=1)
 
 
+def level(pair: ImagePair, hrms: Image) -> np.ndarray:
+    """Return the mean of each band over that of the interpolated MS, on valid pixels."""
+    valid = np.ones(pair.shape, dtype=bool) if pair.valid is None else pair.valid
+    means = (image[:, valid].mean(axis=1) for image in (hrms, SCENE.upsample(pair)))
+    return next(means) / next(means)
+
+
 def gains_of(pair: ImagePair) -> tuple[float, ...]:
     assert pair.sensor is not None
     gains = pair.sensor.mtf_gains(len(pair.spectral))
@@ -174,8 +182,8 @@ def draw(out: Path, case: Case, pair: ImagePair, images: dict[str, Image]) -> No
 def run(folder: Path, case: Case, out: Path | None) -> None:
     pair, displacement = opened(folder, case)
     print(f"\n### {case.name} ({case.sensor}), displacement corrected: {displacement}\n")
-    row("method", *COLUMNS, "below 0", "cast per band, DN", "largest")
-    row(*["---"] * (len(COLUMNS) + 4))
+    row("method", *COLUMNS, "below 0", "cast per band, DN", "largest", "level per band, %")
+    row(*["---"] * (len(COLUMNS) + 5))
     images: dict[str, Image] = {}
     for method in classical():
         images[method] = hrms = fused(pair, method)
@@ -187,6 +195,7 @@ def run(folder: Path, case: Case, out: Path | None) -> None:
             f"{100 * (hrms < 0).mean():.3f} %",
             " ".join(f"{value:+.2f}" for value in off),
             f"{100 * share.max():.2f} %",
+            " ".join(f"{100 * value:.1f}" for value in level(pair, hrms)),
         )
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -213,6 +213,7 @@ def test_statistics_ignore_masked_pixels(name):
 @pytest.mark.parametrize("name", LOCAL)
 def test_tiled_is_whole_and_a_window_is_its_part(name, ratio, monkeypatch):
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (96, 120))
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", (96, 120))
     # Four bands by their names: BT-H takes its haze from percentiles, which stream as well.
     is_ranked = name in {"bt_h", "classical_ensemble"} and ratio == 4
     shape = (41, 53) if ratio == 6 else (59, 83)

@@ -31,13 +31,17 @@ def in_order(
         for item in items:
             pending.append((item, pool.submit(work, item)))
             if len(pending) > limit:
-                first, future = pending.popleft()
-                yield first, future.result()
+                yield _first_done(pending)
         while pending:
-            first, future = pending.popleft()
-            yield first, future.result()
+            yield _first_done(pending)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _first_done(pending: deque[tuple[Item, Future[Result]]]) -> tuple[Item, Result]:
+    """Wait for the first; by itself, so that the generator does not hold what it has given out."""
+    item, future = pending.popleft()
+    return item, future.result()
 
 
 def run_all(calls: Sequence[Callable[[], Result]], workers: int) -> list[Result]:

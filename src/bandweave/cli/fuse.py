@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bandweave.allocation import keep_freed_blocks
+from bandweave.allocation import code_that_stays, keep_freed_blocks
 from bandweave.cli.options import Numbers, key_values, list_of, word_or_numbers
 from bandweave.cli.plugin import PluginCommand
 
@@ -172,7 +172,8 @@ def command(
         bandweave fuse SET.h5 OUTFOLDER
         bandweave fuse DELIVERY OUT.tif
     """
-    from bandweave.mosaic.fuse import fuse  # noqa: PLC0415  # late, see above
+    with code_that_stays():
+        from bandweave.mosaic.fuse import fuse  # noqa: PLC0415  # late, see above
 
     keep_freed_blocks()
     if len(rest) > 2:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from bandweave.mosaic.plan import Tile, TilePlan
+from bandweave.mosaic.row_memory import ReusedMemory
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 from bandweave.window import Window
@@ -45,6 +46,8 @@ class FusedTile:
     """`(C, h, w)` on `tile.run`."""
     valid: Mask | None
     """Mask on `tile.write`; None means that all of it is valid. Unused where `hrms` is None."""
+    is_placed: bool = False
+    """Whether `hrms` lies in what `RowBlender.place` gave out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +73,9 @@ class RowBlender:
         self._bands = bands
         self._tail: Image | None = None
         self._next_row = window.row
-        self._sum: Image | None = None
+        self._sums: dict[int, Image] = {}
+        self._opening = threading.Lock()
+        self._memory = ReusedMemory()
         self._valid: Mask | None = None
 
     @property
@@ -90,7 +95,7 @@ class RowBlender:
         if self._valid is None:
             self._valid = np.zeros((rows.height, self._window.width), dtype=bool)
         if fused.hrms is not None:
-            self._accumulate(fused, rows)
+            self._accumulate(fused)
         if tile.col == self._plan.tile_cols(self._window)[-1]:
             return self._finish(tile.row, rows)
         return None
@@ -108,6 +113,18 @@ class RowBlender:
         self._next_row = self.final_until(tile_row)
         return _band(finished, valid[: finished.shape[1]])
 
+    def place(self, tile: Tile, dtype: DTypeLike) -> Image | None:
+        """Return where the pixels of a tile go, `(C, h, w)` for all of `tile.run`.
+
+        None where tiles overlap or the window cuts this one: its pixels are copied then. May be
+        called from any thread.
+        """
+        if self._plan.overlap or not self._window.contains(tile.run):
+            return None
+        total = self._opened(tile.row, dtype)
+        place: Image = total[(slice(None), *self._target(tile.row, tile.run))]
+        return place
+
     def rows_of(self, tile_row: int) -> Window:
         """Return the part of the window that a tile row contributes to."""
         return self._plan[tile_row, 0].write.intersection(
@@ -121,35 +138,51 @@ class RowBlender:
             return self._window.row_stop
         return max(self._plan[tile_row + 1, 0].write.row, self._window.row)
 
-    def _accumulate(self, fused: FusedTile, rows: Window) -> None:
-        tile, plan = fused.tile, self._plan
+    def _accumulate(self, fused: FusedTile) -> None:
+        tile = fused.tile
         assert fused.hrms is not None
         part = tile.write.intersection(self._window)
         if part.is_empty:
             return
-        if self._sum is None:
-            shape = (self._bands, rows.height, self._window.width)
-            self._sum = np.zeros(shape, dtype=fused.hrms.dtype)
-        inside = part.relative_to(tile.run).slices
-        target = part.relative_to(Window(rows.row, self._window.col, 0, 0)).slices
-        contribution = fused.hrms[(slice(None), *inside)]
-        if plan.overlap:
-            down = tile_weights(tile.row, plan.rows, plan.height, plan.overlap)[inside[0]]
-            along = tile_weights(tile.col, plan.cols, plan.width, plan.overlap)[inside[1]]
-            weights = (down[:, None] * along[None, :]).astype(fused.hrms.dtype)
-            self._sum[(slice(None), *target)] += contribution * weights
-        else:
-            self._sum[(slice(None), *target)] = contribution
+        if not fused.is_placed:
+            self._add_pixels(fused.hrms, tile, part)
         assert self._valid is not None
-        usable: Any = True
-        if fused.valid is not None:
-            usable = fused.valid[part.relative_to(tile.write).slices]
-        # Overlapping tiles read the same mask; a tile without valid pixels says nothing.
-        self._valid[target] |= usable
+        target = self._target(tile.row, part)
+        if fused.valid is None:
+            self._valid[target] = True
+        else:
+            # Overlapping tiles read the same mask; a tile without valid pixels says nothing.
+            self._valid[target] |= fused.valid[part.relative_to(tile.write).slices]
+
+    def _add_pixels(self, hrms: Image, tile: Tile, part: Window) -> None:
+        plan = self._plan
+        inside = part.relative_to(tile.run).slices
+        contribution = hrms[(slice(None), *inside)]
+        total = self._opened(tile.row, hrms.dtype)[(slice(None), *self._target(tile.row, part))]
+        if not plan.overlap:
+            total[:] = contribution
+            return
+        down = tile_weights(tile.row, plan.rows, plan.height, plan.overlap)[inside[0]]
+        along = tile_weights(tile.col, plan.cols, plan.width, plan.overlap)[inside[1]]
+        total += contribution * (down[:, None] * along[None, :]).astype(hrms.dtype)
+
+    def _opened(self, tile_row: int, dtype: DTypeLike) -> Image:
+        """Return what the tiles of a row are put into."""
+        with self._opening:
+            if tile_row not in self._sums:
+                shape = (self._bands, self.rows_of(tile_row).height, self._window.width)
+                self._sums[tile_row] = self._memory.empty(shape, dtype)
+                if self._plan.overlap:
+                    self._sums[tile_row][:] = 0
+            return self._sums[tile_row]
+
+    def _target(self, tile_row: int, part: Window) -> tuple[slice, slice]:
+        """Return where a part of the window lies in the sum of a tile row."""
+        return part.relative_to(Window(self.rows_of(tile_row).row, self._window.col, 0, 0)).slices
 
     def _finish(self, tile_row: int, rows: Window) -> Band:
         assert self._valid is not None
-        total = self._sum
+        total = self._sums.pop(tile_row, None)
         if total is None:
             total = np.zeros((self._bands, rows.height, self._window.width), dtype=np.float32)
         if self._tail is not None and self._tail.shape[1]:
@@ -160,7 +193,7 @@ class RowBlender:
         band = _band(total[:, done], self._valid[done])
         self._tail = total[:, stop - rows.row :].copy()
         self._next_row = stop
-        self._sum = self._valid = None
+        self._valid = None
         return band
 
 

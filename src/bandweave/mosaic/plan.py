@@ -15,6 +15,11 @@ from bandweave.window import Window
 # (some tens of pixels per side) costs little.
 LOCAL_BLOCK = (1024, 1024)
 
+# The same for methods to which some rows of a block at a time are as good as all of it. Few whole
+# rows of a scene are a few MiB, which stay in the processor's cache from the threads that fuse to
+# the one that writes; eight times as many cost a tenth more time (benchmarks/bench_classical.py).
+ROW_BLOCK = (256, 8192)
+
 # Whole rows of blocks are held, so that wide scenes get flatter blocks: rows of about this many
 # pixels, for 8 bands of 16 bits 128 MiB, but not fewer than 256 rows.
 _PIXELS_HELD = 2**23
@@ -72,8 +77,9 @@ class TilePlan:
             ValueError: A fixed tile does not lie on multiples of the ratio.
         """
         match reach:
-            case Local(apron=apron, block=block):
-                rows, cols = block or _local_block(scene[1], ratio)
+            case Local(apron=apron, block=block, is_rowwise=is_rowwise):
+                largest = ROW_BLOCK if is_rowwise else LOCAL_BLOCK
+                rows, cols = block or _local_block(largest, scene[1], ratio)
                 return cls(scene, rows, cols, 0, _multiple(apron, ratio), crosses_edge=False)
             case FixedTile(size=size, overlap=overlap, apron=apron):
                 if size % ratio or (size - overlap) % ratio or (overlap // 2) % ratio:
@@ -123,9 +129,9 @@ class TilePlan:
         return _touching(window.col, window.col_stop, self.stride[1], self.overlap, self.cols)
 
 
-def _local_block(width: int, ratio: int) -> tuple[int, int]:
+def _local_block(largest: tuple[int, int], width: int, ratio: int) -> tuple[int, int]:
     """Return rows and columns of the blocks of a scene of this width."""
-    most_rows, cols = LOCAL_BLOCK
+    most_rows, cols = largest
     rows = min(max(_PIXELS_HELD // width, _FEWEST_ROWS), most_rows)
     return max(rows // ratio, 1) * ratio, max(cols // ratio, 1) * ratio
 

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from bandweave.errors import NodataError, ResourceError
 from bandweave.methods.base import (
@@ -29,7 +30,7 @@ from bandweave.methods.statistics import SceneStatistics
 from bandweave.mosaic.blend import Band, FusedTile, RowBlender
 from bandweave.mosaic.plan import Tile, TilePlan
 from bandweave.mosaic.tile_rows import TileRows, reflected, reflected_pair
-from bandweave.pair import Mask
+from bandweave.pair import ImagePair, Mask
 from bandweave.radiometry import Image, Storage
 from bandweave.source import PairSource
 from bandweave.threads import in_order
@@ -41,10 +42,12 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int], None]
 _Stored = Callable[[Image], Image]
+_Place = Callable[[Tile, DTypeLike], Image | None]
+"""Returns where the pixels of a block go, or None where they are copied later."""
 
-_STRIP_ROWS = 256
-"""Rows of a block that are fused together where that costs nothing: with 1,024 columns and four
-bands in single precision they fill 4 MiB (benchmarks/bench_classical.py)."""
+_STRIP_ROWS = 128
+"""Rows of a block that are fused together where that costs nothing: few enough for the cache, and
+so many that what neighbouring strips both interpolate is little (benchmarks/bench_classical.py)."""
 
 _Batch = list[tuple[Tile, NetworkTile | None, Mask | None]]
 
@@ -198,10 +201,13 @@ def run_scene(
         bands = joined.finished(left, blender, limits.workers, stored)
     else:
         tiles = [plan[r, c] for r in left for c in plan.tile_cols(window)]
-        fused = _fused_tiles(fitted, source, tiles, precision, limits, stored=stored)
+        fused = _fused_tiles(
+            fitted, source, tiles, precision, limits, stored=stored, place=blender.place
+        )
         bands = _finished_rows(fused, blender)
     for (_, band, _), _ in in_order(write, bands, 1, ahead=1):
         advance(band.valid.size)
+        del band  # its memory is used again
 
 
 def _finished_rows(
@@ -222,6 +228,7 @@ def _fused_tiles(
     limits: RunLimits,
     *,
     stored: Storage | None,
+    place: _Place,
 ) -> Iterator[FusedTile]:
     match fitted.reach:
         case FixedTile(batch=batch):
@@ -234,7 +241,8 @@ def _fused_tiles(
         case Local() | WholeScene():
 
             def work(tile: Tile) -> FusedTile:
-                return _fuse_block(fitted, source, tile, precision, stored or _as_it_is)
+                bring = stored or _as_it_is
+                return _fuse_block(fitted, source, tile, precision, bring, place=place)
 
             for _, fused in in_order(work, tiles, limits.workers):
                 yield fused
@@ -250,6 +258,8 @@ def _fuse_block(
     tile: Tile,
     precision: type[np.float32 | np.float64],
     stored: _Stored,
+    *,
+    place: _Place,
 ) -> FusedTile:
     """Fuse a block with its apron and cut the apron off."""
     pair = source.read(tile.read, precision)
@@ -257,16 +267,31 @@ def _fuse_block(
     valid = None if pair.valid is None else pair.valid[core.slices]
     if valid is not None and not valid.any():
         return FusedTile(tile, None, None)
-    if not isinstance(fitted, FittedBlocks):
-        return FusedTile(tile, stored(core.cut(fitted.fuse(pair))), valid)
-    if not (isinstance(fitted.reach, Local) and fitted.reach.is_rowwise):
-        return FusedTile(tile, stored(fitted.fuse_core(pair, core)), valid)
     hrms: Image | None = None
-    for part in _strips(core, pair.ratio):
-        rows = stored(fitted.fuse_core(pair, part))
-        hrms = np.empty((len(rows), *core.shape), rows.dtype) if hrms is None else hrms
+    is_placed = False
+    for part, fused in _fused_parts(fitted, pair, core):
+        rows = stored(fused)
+        if hrms is None:
+            hrms = place(tile, rows.dtype)
+            is_placed = hrms is not None
+        if hrms is None and part == core:
+            hrms = rows
+            break
+        if hrms is None:
+            hrms = np.empty((len(rows), *core.shape), rows.dtype)
         part.relative_to(core).cut(hrms)[:] = rows
-    return FusedTile(tile, hrms, valid)
+    return FusedTile(tile, hrms, valid, is_placed)
+
+
+def _fused_parts(fitted: Fitted, pair: ImagePair, core: Window) -> Iterator[tuple[Window, Image]]:
+    """Yield the parts of a block as they are fused: strips where that costs nothing."""
+    if not isinstance(fitted, FittedBlocks):
+        yield core, core.cut(fitted.fuse(pair))
+    elif isinstance(fitted.reach, Local) and fitted.reach.is_rowwise:
+        for part in _strips(core, pair.ratio):
+            yield part, fitted.fuse_core(pair, part)
+    else:
+        yield core, fitted.fuse_core(pair, core)
 
 
 def _strips(core: Window, ratio: int) -> Iterator[Window]:

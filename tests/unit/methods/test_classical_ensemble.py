@@ -47,6 +47,7 @@ def fit(name: str, pair: ImagePair):
 @pytest.mark.parametrize("full_scale", [None, 1023.0])
 def test_its_members_are_the_methods_alone(full_scale, monkeypatch) -> None:
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (96, 60))  # sums of several blocks
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", (96, 60))
     pair = make_pair(full_scale=full_scale)
     fitted = fit("classical_ensemble", pair)
     alone = [fit(name, pair) for name in MEMBERS]

@@ -56,6 +56,7 @@ def test_covered_bands_are_fused_as_if_alone_and_the_rest_is_interpolated(name):
 @pytest.mark.parametrize("name", ["brovey", "bt_h", "mtf_glp_fs", "bdsd_pc"])
 def test_tiled_is_whole(name, monkeypatch):
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (48, 60))
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", (48, 60))
     pair = make_pair((59, 83))
     fitted = fit(name, pair)
     assert isinstance(fitted.reach, Local)

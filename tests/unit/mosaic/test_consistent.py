@@ -89,6 +89,7 @@ def fitted_for(name: str, pair: ImagePair):
 @pytest.fixture
 def small_blocks(monkeypatch) -> None:
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", BLOCK)
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", BLOCK)
 
 
 @pytest.mark.usefixtures("small_blocks")

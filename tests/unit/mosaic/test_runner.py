@@ -226,8 +226,10 @@ def test_local_methods_in_blocks_equal_the_whole(rng, monkeypatch, method, ratio
     pair = make_pair(rng, ratio=ratio, phase=phase)
     source = ArraySource(pair)
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (10**6, 10**6))
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", (10**6, 10**6))
     whole = run(fit_method(method, source, RunLimits()), pair).hrms
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (40, 56))
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", (40, 56))
     fitted = fit_method(method, source, RunLimits(workers=3))
     tiled = run(fitted, pair, limits=RunLimits(workers=3)).hrms
     assert np.abs(tiled - whole).max() <= 1e-9 * 900

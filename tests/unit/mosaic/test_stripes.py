@@ -50,6 +50,7 @@ def test_stripes_of_a_job_that_travelled_make_up_the_scene(
     prepared, tmp_path, monkeypatch, method
 ) -> None:
     monkeypatch.setattr(plan_module, "LOCAL_BLOCK", (32, 48))
+    monkeypatch.setattr(plan_module, "ROW_BLOCK", (32, 48))
     job = prepared(method=method, sensor="wv2", mtf_gain=(0.3,), consistent=True)
     whole = ArraySink()
     effect = job.run(whole, quiet=True)

@@ -94,7 +94,8 @@ class Brovey:
         require_pan(profile, self.id)
         if self.weights != "fitted":
             return None
-        return Measurement(_bands_and_pan, profile.ratio)
+        is_on_grid = all(phase == (profile.ratio - 1) / 2 for phase in profile.phase)
+        return Measurement(_bands_and_pan, 0 if is_on_grid else profile.ratio)
 
     def fit(self, profile: PairProfile, statistics: SceneStatistics | None) -> FittedBrovey:
         """Settle the weights.
