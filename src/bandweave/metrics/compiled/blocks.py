@@ -78,7 +78,8 @@ def _take(image: FlatImage, rows: Index, cols: Index, width: int, block: int, st
                 if left + block <= width:
                     _round_row(line[left : left + block], base, out)
                 else:
-                    for c in range(block):
+                    _round_row(line[left:], base, out[: width - left])
+                    for c in range(width - left, block):
                         out[c] = _rounded(image.line[start + cols[left + c]]) - base
         for n in range(blocks):
             moments[0, n, band] = base

@@ -36,13 +36,29 @@ class FlatImage(NamedTuple):
             line: Array = image.reshape(-1)  # type: ignore[assignment]  # float64 by agreement
             line.flags.writeable = False
             return cls(line, height * width, width)
-        size = image.itemsize
-        has_rows = image.strides[2] == size or image.shape[2] == 1
-        if not has_rows or any(step < 0 or step % size for step in image.strides):
+        size, (band, row, column) = image.itemsize, image.strides
+        has_rows = column == size or width == 1
+        if not has_rows or min(band, row) < 0 or band % size or row % size:
             return cls.of(np.ascontiguousarray(image))
-        band, row = image.strides[0] // size, image.strides[1] // size
+        band, row = band // size, row // size
         length = (bands - 1) * band + (height - 1) * row + width
-        return cls(as_strided(image, (length,), (size,), writeable=False), band, row)
+        whole = image.base
+        if (
+            isinstance(whole, np.ndarray)
+            and whole.flags.c_contiguous
+            and whole.dtype == image.dtype
+        ):
+            start = (_address(image) - _address(whole)) // size
+            line = whole.reshape(-1)[start : start + length]
+            line.flags.writeable = False
+        else:
+            line = as_strided(image, (length,), (size,), writeable=False)
+        return cls(line, band, row)
+
+
+def _address(image: Image) -> int:
+    address: int = image.__array_interface__["data"][0]
+    return address
 
 
 WHOLE = types.intp
@@ -54,14 +70,16 @@ LINE = types.Array(types.float64, 1, "C")
 COUNTS = types.Array(types.intp, 1, "C")
 MASK = types.Array(types.boolean, 2, "C", readonly=True)
 TABLE = types.Array(types.float64, 2, "C")
-TABLES = types.Array(types.float64, 3, "C")
 IMAGE = types.NamedTuple((VALUES, WHOLE, WHOLE), FlatImage)  # type: ignore[no-untyped-call]
+
+
+_NO_MASK = np.ones((1, 1), dtype=np.bool_)
 
 
 def counted(valid: Mask | None) -> tuple[Mask, bool]:
     """Return a mask as loops take it, and whether there is one."""
     if valid is None:
-        return np.ones((1, 1), dtype=np.bool_), False
+        return _NO_MASK, False
     return np.ascontiguousarray(valid), True
 
 

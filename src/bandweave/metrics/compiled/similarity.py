@@ -145,7 +145,7 @@ def _length(cols: int) -> int:
 
 @as_written
 def _deal_group(f: FlatImage, g: FlatImage, band: int, top: int, height: int, left: int, reach: int,
-                typical: float, dealt: Array) -> None:  # fmt: skip
+                typical: float, has_copies: bool, dealt: Array) -> None:  # fmt: skip
     """Deal the rows of a group to its slot, and to the slot's copy if it has one."""
     slot = top // _GROUP % _SLOTS
     for k in range(min(_GROUP, height - top)):
@@ -153,7 +153,7 @@ def _deal_group(f: FlatImage, g: FlatImage, band: int, top: int, height: int, le
         y = _part(g, band, top + k, left, reach)
         start = slot * _CHUNK + k * _DEALT
         _deal(x, y, typical, dealt[start : start + _DEALT])
-    if slot < _COPIES:
+    if has_copies and slot < _COPIES:
         source = dealt[slot * _CHUNK : (slot + 1) * _CHUNK]
         copy = dealt[(slot + _SLOTS) * _CHUNK : (slot + _SLOTS + 1) * _CHUNK]
         for i in range(_CHUNK):
@@ -443,7 +443,7 @@ def _strip_sums(f: FlatImage, g: FlatImage, place: tuple[int, int, int, int], re
     band, left, height, last = place
     held, doubtful = _length(reach), 0
     for top in range(0, last, _GROUP):
-        _deal_group(f, g, band, top, height, left, reach, typical, memory.dealt)
+        _deal_group(f, g, band, top, height, left, reach, typical, gaussians[1] > 0, memory.dealt)
         rows, cols = boxes
         if cols > 0:
             slot, first = top // _GROUP % _SLOTS, top - BOX
