@@ -1,6 +1,6 @@
 """Everything that has a bar on a GPU, measured by one command on a machine that has one.
 
-    python benchmarks/bench_gpu.py --out FOLDER [--only limits attention scene precision training]
+    python benchmarks/bench_gpu.py --out FOLDER [--only limits attention network scene ...]
     python benchmarks/bench_gpu.py --out FOLDER --cpu-rehearsal
 
 Writes FOLDER/NAME.json for each part (environment, median, best and worst round) and, from what is
@@ -9,7 +9,7 @@ the CPU, the kernels in Triton's interpreter: its figures mean nothing.
 
 A session of 30 minutes in slices of 10, each a command of its own:
 
-    python benchmarks/bench_gpu.py --out gpu --only limits attention
+    python benchmarks/bench_gpu.py --out gpu --only limits attention network
     python benchmarks/bench_gpu.py --out gpu --only scene precision --shared SHARED --weights FILE
     python benchmarks/bench_gpu.py --out gpu --only training
 
@@ -20,11 +20,14 @@ and where the training set is at hand, in as many slices as it takes:
 * limits: exponentials, products of matrices and bytes per second of this device.
 * attention: the Triton kernels, cut in several ways and with part of the powers as a polynomial,
   beside every backend of `scaled_dot_product_attention`, forward alone and with the gradient.
+* network: a batch of tiles in bf16, call by call, as a recorded graph, with and without the kernel
+  for normalisation and maps, and by `torch.compile`.
 * scene: a scene in memory to a scene in memory, 8 bands, overlap 16, beside the released way (one
-  tile after the other, explicit softmax matrix) on the same device.
+  tile after the other, explicit softmax matrix) on the same device; with 16 bits and with single
+  precision on the way back; on all devices together where there are several.
 * precision: PSNR in bf16 less that in fp32 on the two real samples, with trained weights.
-* training: steps at batch 16 beside the released loop, with the data and their symmetries on the
-  device, called one by one and recorded as one graph; and the profile of a step.
+* training: steps at batch 16 as `bandweave train` takes them, beside the same with steps that are
+  not recorded, with tiles cut on the CPU, and beside the released step; and the profile of a step.
 """
 
 from __future__ import annotations
@@ -36,31 +39,46 @@ import os
 import platform
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import h5py
 import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from bandweave.methods.learned import FittedTileNetwork, LearnedMethod
+from bandweave.methods.nets import projection
 from bandweave.methods.nets.attention import Precision
 from bandweave.methods.nets.card import PUBLISHED_WV3
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.device_runner import DeviceRunner
+from bandweave.methods.nets.inference import lay_channels_last
+from bandweave.methods.nets.recording import recorded
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.methods.nets.zoo import load_named
 from bandweave.metrics.reduced import evaluate_rr
 from bandweave.mosaic.runner import ArraySink, RunLimits, run_scene
 from bandweave.pair import ImagePair
+from bandweave.radiometry import Storage
 from bandweave.source import ArraySource
+from bandweave.train.batches import Batches, Material
+from bandweave.train.config import DataConfig, PatchSource
+from bandweave.train.paper_recipes import u2net_paper
+from bandweave.train.run_dir import RunDir
+from bandweave.train.runtime import Runtime, adjust
+from bandweave.train.start import Starter
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
@@ -87,11 +105,14 @@ class Size:
     """Side of the scene that the released way fuses."""
     batches: tuple[int, ...]
     training_batch: int
+    training_tile: int
     patches: int
 
 
-FULL = Size(7, 10, ((32, 2, 4096), (32, 4, 1024), (32, 8, 256)), 4096, 512, (32, 64, 128), 16, 2000)
-TINY = Size(1, 1, ((1, 1, 64),), 96, 64, (2,), 2, 4)
+FULL = Size(
+    7, 10, ((32, 2, 4096), (32, 4, 1024), (32, 8, 256)), 4096, 512, (32, 64, 128), 16, TILE, 512
+)
+TINY = Size(1, 1, ((1, 1, 64),), 96, 64, (2,), 2, 16, 4)
 
 
 @dataclass(frozen=True)
@@ -277,10 +298,12 @@ def random_weights() -> Weights:
 
 
 def random_pair(side: int) -> ImagePair:
+    """Return whole numbers, as an instrument delivers them."""
     rng = np.random.default_rng(0)
+    most = int(FULL_SCALE) + 1
     return ImagePair(
-        spatial=rng.uniform(0, FULL_SCALE, (1, side, side)).astype(np.float32),
-        spectral=rng.uniform(0, FULL_SCALE, (BANDS, side // 4, side // 4)).astype(np.float32),
+        spatial=rng.integers(0, most, (1, side, side)).astype(np.float32),
+        spectral=rng.integers(0, most, (BANDS, side // 4, side // 4)).astype(np.float32),
         ratio=4,
         phase=PUBLISHED_WV3.phase,
         full_scale=FULL_SCALE,
@@ -288,18 +311,66 @@ def random_pair(side: int) -> ImagePair:
 
 
 def fitted_on(
-    bench: Bench, weights: Weights, pair: ImagePair, precision: Precision, batch: int
+    bench: Bench,
+    weights: Weights,
+    pair: ImagePair,
+    precision: Precision,
+    batch: int,
+    *,
+    devices: tuple[str, ...] = (),
 ) -> FittedTileNetwork:
     fitted = LearnedMethod(weights, "cpu").fit(pair.profile, None)
     assert isinstance(fitted, FittedTileNetwork)
-    model = copy.deepcopy(weights.model).eval().to(memory_format=torch.channels_last)
-    return replace(fitted, runner=DeviceRunner(model, batch, precision, [str(bench.device)]))
+    model = copy.deepcopy(weights.model).eval()
+    lay_channels_last(model)
+    runner = DeviceRunner(model, batch, precision, devices or (str(bench.device),))
+    return replace(fitted, runner=runner)
 
 
-def fused(fitted: FittedTileNetwork, pair: ImagePair) -> np.ndarray:
+def fused(fitted: FittedTileNetwork, pair: ImagePair, stored: Storage | None = None) -> np.ndarray:
     sink, limits = ArraySink(), RunLimits(workers=min(os.cpu_count() or 1, 8))
-    run_scene(fitted, ArraySource(pair), sink, precision=np.float32, limits=limits)
+    source = ArraySource(pair)
+    run_scene(fitted, source, sink, precision=np.float32, limits=limits, stored=stored)
     return sink.hrms
+
+
+def network(bench: Bench) -> dict[str, Row]:
+    """Time the network alone on a batch that lies on the device."""
+    batch = bench.size.batches[0]
+    model = copy.deepcopy(random_weights().model).to(bench.device).eval()
+    lay_channels_last(model)
+    shapes = ((batch, 1, TILE, TILE), (batch, BANDS, TILE // 4, TILE // 4))
+    images = [torch.rand(shape, device=bench.device) for shape in shapes]
+    stream = torch.cuda.Stream() if bench.is_cuda else None
+
+    def forward(net: Call = model) -> torch.Tensor:
+        kind = bench.device.type
+        with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+            return net(*images)
+
+    def as_graph(*, is_plain: bool) -> Call:
+        suits = projection.suits_triton
+        with mock.patch.object(
+            projection, "suits_triton", (lambda _: False) if is_plain else suits
+        ):
+            for _ in range(3):
+                forward()
+            return recorded(forward, stream)
+
+    with torch.inference_mode(), torch.cuda.stream(stream):
+        calls: dict[str, Call] = {
+            "call by call": forward,
+            "graph": as_graph(is_plain=False),
+            "graph, normalisation and maps by PyTorch": as_graph(is_plain=True),
+        }
+        if bench.is_cuda:  # takes minutes on a CPU
+            quick = torch.compile(model, mode="max-autotune-no-cudagraphs", dynamic=False)
+            calls["compiled"] = partial(forward, quick)
+        rows = bench.compared(calls)
+    for row in rows.values():
+        if "seconds" in row:
+            row["tiles per second"] = batch / row["seconds"]
+    return rows
 
 
 def scene(bench: Bench) -> dict[str, Row]:
@@ -307,16 +378,26 @@ def scene(bench: Bench) -> dict[str, Row]:
     weights, size = random_weights(), bench.size
     pair, small = random_pair(size.scene), random_pair(size.released)
     calls: dict[str, Call] = {"released": lambda: released_scene(bench, weights, small)}
-    megapixels = {"released": size.released**2 / 1e6}
-    for precision in PRECISIONS:
-        for batch in size.batches:
-            name = f"bandweave {precision}, batches of {batch}"
-            calls[name] = partial(fused, fitted_on(bench, weights, pair, precision, batch), pair)
-            megapixels[name] = size.scene**2 / 1e6
+    stored = Storage(np.dtype("uint16"), FULL_SCALE)
+    ways: list[tuple[str, Precision, int, tuple[str, ...], Storage | None]] = [
+        (f"{precision}, batches of {batch}", precision, batch, (), stored)
+        for precision in PRECISIONS
+        for batch in size.batches
+    ]
+    batch = size.batches[0]
+    ways.append((f"bf16, batches of {batch}, back in 32 bits", "bf16", batch, (), None))
+    count = torch.cuda.device_count() if bench.is_cuda else 2
+    if count > 1:
+        every = tuple(f"cuda:{k}" if bench.is_cuda else "cpu" for k in range(count))
+        ways.append((f"bf16, batches of {batch}, {count} devices", "bf16", batch, every, stored))
+    for name, precision, number, devices, kept in ways:
+        fitted = fitted_on(bench, weights, pair, precision, number, devices=devices)
+        calls[f"bandweave {name}"] = partial(fused, fitted, pair, kept)
     rows = bench.compared(calls, each=1)
     for name, row in rows.items():
         if "seconds" in row:
-            row["megapixels per second"] = megapixels[name] / row["seconds"]
+            side = size.released if name == "released" else size.scene
+            row["megapixels per second"] = side**2 / 1e6 / row["seconds"]
     return rows
 
 
@@ -370,15 +451,13 @@ def precision(bench: Bench) -> dict[str, Row]:
 
 
 def training(bench: Bench) -> dict[str, Row]:
-    """Time optimiser steps on patches that lie on the device."""
-    data = patches_on(bench)
-    calls: dict[str, Call] = {"released": released_step(bench, data)}
-    for kind in PRECISIONS:
-        calls[f"bandweave {kind}"] = our_step(bench, data, kind)
-    if bench.is_cuda:
+    """Time optimiser steps."""
+    rows = bench.compared({"released": released_step(bench)})
+    with tempfile.TemporaryDirectory() as folder:
+        write_patches(Path(folder) / "train.h5", bench.size)
         for kind in PRECISIONS:
-            calls[f"bandweave {kind}, one graph"] = recorded(our_step(bench, data, kind))
-    rows = bench.compared(calls)
+            calls = our_steps(bench, kind, Path(folder))
+            rows |= bench.compared(calls)
     for row in rows.values():
         if "seconds" in row:
             row["steps per second"] = 1 / row["seconds"]
@@ -395,54 +474,68 @@ def training(bench: Bench) -> dict[str, Row]:
     return rows
 
 
-Patches = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+def write_patches(path: Path, size: Size) -> None:
+    """Write noise in PanCollection's layout."""
+    rng, tile = np.random.default_rng(0), size.training_tile
+    with h5py.File(path, "w") as file:
+        for key, bands, side in (("gt", BANDS, tile), ("ms", BANDS, tile // 4), ("pan", 1, tile)):
+            shape = (size.patches, bands, side, side)
+            file[key] = rng.integers(1, int(FULL_SCALE), shape, dtype=np.uint16)
 
 
-def patches_on(bench: Bench) -> Patches:
-    shapes = ((1, TILE), (BANDS, TILE // 4), (BANDS, TILE))
-    count = bench.size.patches
-    pan, lrms, gt = (torch.rand(count, c, n, n, device=bench.device) for c, n in shapes)
-    return pan, lrms, gt
-
-
-def drawn(data: Patches, batch: int) -> list[torch.Tensor]:
-    """Draw a batch and turn half of it, without leaving the device."""
-    chosen = torch.randint(len(data[0]), (batch,), device=data[0].device)
-    halves = zip(*(image[chosen].chunk(2) for image in data), strict=True)
-    first, second = next(halves), next(halves)
-    turned = zip(first, (image.mT.flip(2) for image in second), strict=True)
-    return [torch.cat(pair) for pair in turned]
-
-
-def our_step(bench: Bench, data: Patches, kind: Precision) -> Call:
-    torch.manual_seed(1)
-    network = U2Net(U2NetConfig(bands=BANDS)).to(bench.device, memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=1e-3, fused=True, capturable=bench.is_cuda
+def our_steps(bench: Bench, kind: Precision, folder: Path) -> dict[str, Call]:
+    """Return steps as `bandweave train` takes them, and without what it gains by."""
+    recipe = u2net_paper("bench", data_set="wv3")
+    source = PatchSource(path="train.h5", full_scale=FULL_SCALE)
+    data = DataConfig(root=str(folder), training=(source,))
+    config = recipe.model_copy(
+        update={
+            "data": data,
+            "tile": bench.size.training_tile,
+            "batch": bench.size.training_batch,
+            "precision": kind,
+        }
     )
+    # It keeps the first precision of a process.
+    AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001  # nothing else does it
+    is_mixed = kind == "bf16" and bench.is_cuda
+    accelerator = Accelerator(cpu=not bench.is_cuda, mixed_precision="bf16" if is_mixed else "no")
 
-    def step() -> torch.Tensor:
-        pan, lrms, gt = drawn(data, bench.size.training_batch)
-        optimiser.zero_grad(set_to_none=False)
-        with torch.autocast(
-            bench.device.type, torch.bfloat16, enabled=kind == "bf16", cache_enabled=False
-        ):
-            loss = (network(pan, lrms) - gt).abs().mean()
-        loss.backward()
-        optimiser.step()
-        return loss.detach()
+    def steps(*, is_recorded: bool = True, is_there: bool = True) -> Call:
+        runtime = Runtime.of(config, accelerator, RunDir(folder))
+        if not is_recorded:
+            runtime = replace(runtime, recording=None)
+            adjust(runtime.optimiser, bench.device, is_recorded=False)
+        drawn = runtime.batches
+        if not is_there:
+            drawn = Batches(config, Material.of(config, Starter(None, None)))
+        batches = drawn.since(0)
 
-    return step
+        def step() -> torch.Tensor:
+            batch, _ = next(batches)
+            return runtime.step(batch, 1e-3)
+
+        for _ in range(bench.size.patches // config.batch + 1):  # all patches are there then
+            step()
+        return step
+
+    return {
+        f"bandweave {kind}": steps(),
+        f"bandweave {kind}, not recorded": steps(is_recorded=False),
+        f"bandweave {kind}, tiles from the CPU": steps(is_there=False),
+    }
 
 
-def released_step(bench: Bench, data: Patches) -> Call:
+def released_step(bench: Bench) -> Call:
     torch.manual_seed(1)
     state = U2Net(U2NetConfig(bands=BANDS)).to(bench.device).state_dict()
     tensors = {theirs: state[ours].requires_grad_() for theirs, ours in PUBLISHED_NAMES.items()}
     optimiser = torch.optim.Adam(tensors.values(), lr=1e-3)
+    count, tile = bench.size.training_batch, bench.size.training_tile
+    shapes = ((1, tile), (BANDS, tile // 4), (BANDS, tile))
+    pan, lrms, gt = (torch.rand(count, c, n, n, device=bench.device) for c, n in shapes)
 
     def step() -> float:
-        pan, lrms, gt = drawn(data, bench.size.training_batch)
         loss = (released_u2net(tensors, pan, lrms) - gt).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -452,30 +545,10 @@ def released_step(bench: Bench, data: Patches) -> Call:
     return step
 
 
-def recorded(step: Call) -> Call:
-    """Record a step as one graph, when it is first asked for."""
-    graphs: list[torch.cuda.CUDAGraph] = []
-
-    def replay() -> None:
-        if not graphs:
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(3):
-                    step()
-            torch.cuda.current_stream().wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
-                step()
-            graphs.append(graph)
-        graphs[0].replay()
-
-    return replay
-
-
 PARTS: dict[str, Callable[[Bench], dict[str, Row]]] = {
     "limits": limits,
     "attention": attention,
+    "network": network,
     "scene": scene,
     "precision": precision,
     "training": training,

@@ -31,11 +31,11 @@ def test_a_rehearsal_measures_every_part(tmp_path: Path) -> None:
     done = run("--out", tmp_path, "--cpu-rehearsal")
     assert done.returncode == 0, done.stderr[-2000:]
     parts = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
-    assert set(parts) == {"limits", "attention", "scene", "precision", "training"}
+    assert set(parts) == {"limits", "attention", "network", "scene", "precision", "training"}
     for part in parts.values():
         assert part["environment"]["rehearsal"]
         assert part["results"]
-    for name in ("scene", "training", "limits"):
+    for name in ("network", "scene", "training", "limits"):
         for row in parts[name]["results"].values():
             assert 0 < row["best"] <= row["seconds"] <= row["worst"]
     for name, row in parts["attention"]["results"].items():

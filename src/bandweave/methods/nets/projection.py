@@ -30,7 +30,7 @@ def normalised_maps(tokens: Tensor, norm: nn.Module, maps: Sequence[nn.Linear]) 
         `(B, P, sum of the widths)`, in the type that autocast asks for.
     """
     weight = torch.cat([one.weight for one in maps]) if len(maps) > 1 else maps[0].weight
-    if isinstance(norm, nn.LayerNorm) and _suits_triton(tokens):
+    if isinstance(norm, nn.LayerNorm) and suits_triton(tokens):
         from bandweave.methods.nets.projection_triton import project  # noqa: PLC0415  # not for all
 
         kind = torch.get_autocast_dtype("cuda")
@@ -38,7 +38,8 @@ def normalised_maps(tokens: Tensor, norm: nn.Module, maps: Sequence[nn.Linear]) 
     return functional.linear(norm(tokens), weight)
 
 
-def _suits_triton(tokens: Tensor) -> bool:
+def suits_triton(tokens: Tensor) -> bool:
+    """Tell whether the kernel computes the maps of these tokens."""
     if tokens.device.type != "cuda" or tokens.shape[-1] > _WIDEST:
         return False
     return torch.is_autocast_enabled("cuda") and has_triton()
