@@ -35,8 +35,7 @@ from bandweave.metrics.inputs import Array
 from bandweave.pair import Mask
 from bandweave.radiometry import Image
 
-BOX = 32
-"""Pixels per side of the windows of UQI that are compiled."""
+BOX = 32  # pixels per side of the windows of UQI; `sliding` offers no others
 
 # Lengths are constants because LLVM then sees by itself that lines of one array do not overlap. A
 # line takes a fourth of the columns at once: few enough for the rows of a window to stay in the
@@ -48,9 +47,7 @@ _ROW = 4 * _PLANE
 _GROUP = 8  # rows that are dealt at once, and rows of windows
 _CHUNK = _GROUP * _DEALT
 _SLOTS = BOX // _GROUP + 1  # groups that a group of boxes touches
-_COPIES = (
-    2  # of the first slots behind the last one, so that three follow each other from any slot on
-)
+_COPIES = 2  # of the first slots, behind the last one: three follow each other from any slot on
 _COLS = 4 * _LINE - BOX  # windows beside each other whose columns fit into the lines
 
 _SAMPLES = (32, 8)  # every 32nd row and eighth column shows what value is typical
