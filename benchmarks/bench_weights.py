@@ -9,8 +9,8 @@ quarter of their columns, reduced by Wald's protocol), with the PAN reduced by t
 by bicubic interpolation where it is not reduced already. FOLDER is the preset's.
 
 `sets` scores two published test sets as they are, with `--pan-sharpness off`: `wv3_cdif_rr.mat`
-for the weights of 8 bands and `gf2_pancollection_rr_0to9.h5` for those of 4, both without 21 pixels
-of border. They enter no training and no choice of settings.
+(whole) for the weights of 8 bands and `gf2_pancollection_rr_0to9.h5` (without 21 pixels of border)
+for those of 4. They enter no training and no choice of settings.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CLOSED = (
 )  # fmt: skip
 NOISE = 1e-3
 SETS = {
-    8: ("wv3_cdif_rr.mat", "wv3", 2047.0, "dlpan-rr"),
+    8: ("wv3_cdif_rr.mat", "wv3", 2047.0, "dlpan-rr-uncut"),
     4: ("gf2_pancollection_rr_0to9.h5", "gf2", 1023.0, "dlpan-rr"),
 }
 Case = tuple[ImagePair, Image]

@@ -35,7 +35,7 @@ def select_method(config: FuseConfig, profile: PairProfile) -> Selection:
     """Take the method that was asked for, or the best that fits.
 
     Without a method: that of the weights given, or of shipped weights that fit the pair's sensor,
-    bands and ratio; else the best classical method.
+    bands and ratio and that anybody may use; else the best classical method.
 
     Raises:
         UnknownMethodError: There is no such method.
@@ -52,14 +52,14 @@ def select_method(config: FuseConfig, profile: PairProfile) -> Selection:
     entry = find_method(config.method)
     if not entry.is_learned:
         return Selection(entry, f"{entry.name} as asked for.")
-    found = _fitting_weights(profile, entry.id)
-    if found is None:
+    found = [one for one in _fitting_weights(profile) if one[1].architecture == entry.id]
+    if not found:
         raise MissingWeightsError(
             f"No shipped weights of {entry.name} fit {describe(profile)}; give --weights FILE, "
             f"or use --method {classical_default(profile)}. `bandweave weights` lists what there "
             "is."
         )
-    name, card = found
+    name, card = found[0]
     return Selection(entry, f"{entry.name} with the shipped weights {name}.", name, card)
 
 
@@ -84,16 +84,22 @@ def _given(method: str | None, weights: str) -> Selection:
 
 
 def _default(profile: PairProfile) -> Selection:
-    found = _fitting_weights(profile)
-    if found is not None:
-        name, card = found
+    from bandweave.methods.nets.card import RESEARCH_ONLY  # noqa: PLC0415  # slow to load
+
+    fitting = _fitting_weights(profile)
+    # Research weights have to be asked for: they may not suit what the result is made for.
+    free = [found for found in fitting if found[1].licence != RESEARCH_ONLY]
+    if free:
+        name, card = free[0]
         entry = find_method(card.architecture)
         reason = f"{entry.name}, since the shipped weights {name} fit {describe(profile)}."
         return Selection(entry, reason, name, card)
     best = classical_default(profile)
-    reason = (
-        f"{best}, the best classical method here, since no shipped weights fit {describe(profile)}."
-    )
+    why = f"no shipped weights fit {describe(profile)}"
+    if fitting:
+        name = fitting[0][0]
+        why = f"the shipped weights {name}, which fit, are for {RESEARCH_ONLY} (--weights {name})"
+    reason = f"{best}, the best classical method here, since {why}."
     return Selection(find_method(best), reason)
 
 
@@ -122,23 +128,19 @@ def classical_default(profile: PairProfile) -> str:
     return CLASSICAL_DEFAULT if profile.spatial_bands == 1 else HYPERSPECTRAL_DEFAULT
 
 
-def _fitting_weights(
-    profile: PairProfile, method: str | None = None
-) -> tuple[str, WeightCard] | None:
-    """Return the first shipped weights (of a method) made for the sensor's bands and ratio."""
+def _fitting_weights(profile: PairProfile) -> list[tuple[str, WeightCard]]:
+    """Return the shipped weights made for the sensor's bands and ratio."""
     from bandweave.methods.nets.zoo import WEIGHTS, card_of  # noqa: PLC0415  # slow to load
 
     if profile.sensor is None or len(profile.sensor.bands) != profile.bands:
-        return None
+        return []
     wanted = (profile.sensor.band_names, profile.spatial_bands, profile.ratio)
-    for name in WEIGHTS:
-        card = card_of(name)
-        if wanted == (card.band_names, card.spatial_bands, card.ratio) and method in (
-            None,
-            card.architecture,
-        ):
-            return name, card
-    return None
+    cards = ((name, card_of(name)) for name in WEIGHTS)
+    return [
+        (name, card)
+        for name, card in cards
+        if wanted == (card.band_names, card.spatial_bands, card.ratio)
+    ]
 
 
 def describe(profile: PairProfile) -> str:

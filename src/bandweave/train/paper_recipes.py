@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bandweave.datasets.cave import WAVELENGTHS
+from bandweave.methods.nets.card import RESEARCH_ONLY
 from bandweave.sensors import Sensor, find_sensor
 from bandweave.train.config import (
     CardConfig,
@@ -161,7 +162,7 @@ def cave_card(training_data: str) -> CardConfig:
         spectral_degradation="3 x 3 Gaussian of sigma 0.5, every 4th pixel from index 2, no noise",
         training_data=training_data,
         training_terms="CAVE (F. Yasuma et al., 2010): research use, cite the authors",
-        licence="research use only",
+        licence=RESEARCH_ONLY,
     )
 
 

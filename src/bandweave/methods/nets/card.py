@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 HEADER_KEY = "bandweave_card"
 """Key of the card in a safetensors file's header."""
 
+RESEARCH_ONLY = "research use only"
+"""Licence of weights that learned from material with such terms; never a default."""
+
 
 class Score(BaseModel):
     """What the weights reached, under a named protocol."""
