@@ -147,7 +147,9 @@ _CHECKS: dict[str, Check] = {
     "weights": optional(text),
     "sensor": optional(text),
     "full_scale": optional(number(above=0)),
-    "device": one_of("auto", "cpu", otherwise=matching(_CUDA_DEVICES, "cuda or cuda:0,cuda:1")),
+    "device": one_of(
+        "auto", "cpu", otherwise=matching(_CUDA_DEVICES, "cuda, cuda:1 or cuda:0,cuda:1")
+    ),
     "precision": one_of("auto", "fp32", "bf16"),
     "window": optional(several(whole(), 4)),
     "bbox": optional(several(number(), 4)),
