@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +223,30 @@ def test_without_numba_numpy_computes(tmp_path):
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
     )
     assert run.stdout.split() == ["False", "1.0"]
+
+
+HELPERS = ("box_windows", "dealt_rows", "gaussian_windows")
+
+
+def test_kept_code_is_made_anew_with_its_helpers():
+    """Numba compares the file that holds the entry only: a hash there stands for the others."""
+    from bandweave.metrics.compiled import similarity
+
+    folder = Path(similarity.__file__).parent
+    source = "".join((folder / f"{name}.py").read_text(encoding="utf-8") for name in HELPERS)
+    assert hashlib.sha256(source.encode()).hexdigest()[:16] == similarity.HELPERS
+
+
+def test_only_similarity_has_helpers_in_other_files():
+    folder = Path(compilation.__file__).parent / "compiled"
+    takes = {
+        path.stem: set(re.findall(r"^from bandweave.metrics.compiled.(\w+)", text, re.MULTILINE))
+        for path in folder.glob("*.py")
+        if "@entry" in (text := path.read_text(encoding="utf-8"))
+    }
+    assert takes.pop("similarity") == {"jit", *HELPERS}
+    assert takes
+    assert all(taken == {"jit"} for taken in takes.values())
 
 
 @pytest.mark.slow

@@ -1,4 +1,10 @@
-"""Q2n block by block: see `bandweave.metrics.q2n`."""
+"""Q2n block by block: see `bandweave.metrics.q2n`.
+
+The value of a block follows from the means of its bands and the products of all bands of one image
+with all of the other. Pixels are whole numbers, counted from a band's first one, so that these sums
+lose nothing. Some blocks beside each other are copied into lines that stay in the cache, and there
+the products of four bands with four others are summed at once, in registers.
+"""
 
 from __future__ import annotations
 

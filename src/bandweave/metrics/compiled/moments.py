@@ -1,4 +1,8 @@
-"""Means and co-moments of both images: see `bandweave.metrics.cc`."""
+"""Means and co-moments of both images, for correlation: see `bandweave.metrics.cc`.
+
+Each band is gone through twice: the products are counted from the means of the first time, because
+the difference of two large sums would lose digits.
+"""
 
 from __future__ import annotations
 

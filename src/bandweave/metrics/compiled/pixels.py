@@ -1,4 +1,8 @@
-"""Sums over pixels: see `bandweave.metrics.pixelwise` and `bandweave.metrics.cc`."""
+"""Sums over pixels, for RMSE, PSNR, SAM and ERGAS: see `bandweave.metrics.pixelwise`.
+
+All are made in one reading of both images, two bands at a time, while the sums over the bands of a
+few pixels, which are SAM's, stay in the nearest cache.
+"""
 
 from __future__ import annotations
 
