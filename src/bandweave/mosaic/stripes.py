@@ -22,7 +22,7 @@ import numpy as np
 import rasterio
 
 from bandweave.errors import OutputError
-from bandweave.methods.base import FixedTile
+from bandweave.methods.base import FixedTile, Local
 from bandweave.mosaic.consistent import ConsistencyEffect, block_plan
 from bandweave.mosaic.job import Job
 from bandweave.mosaic.plan import TilePlan
@@ -108,6 +108,9 @@ def cut(job: Job) -> list[Window]:
         plan = block_plan(job.consistency, profile)
     elif isinstance(job.fitted.reach, FixedTile):
         step = _TILE_ROWS
+    elif isinstance(job.fitted.reach, Local) and job.fitted.reach.is_rowwise:
+        # Flat blocks are for the cache; a file of rows may be as high as blocks are elsewhere.
+        step = max(TilePlan.of(Local(0), profile.shape, profile.ratio).height // plan.height, 1)
     # Below the rows that a tile shares with the one above: that one is not computed again.
     starts = [row * plan.stride[0] + plan.overlap // 2 for row in range(step, plan.rows, step)]
     inside = [row for row in starts if window.row < row < window.row_stop]
