@@ -209,13 +209,15 @@ def _complete(report: CheckReport, source: PairSource, weights: str | None) -> C
 
 
 def _match(source: PairSource, weights: str) -> SharpnessMatch | None:
-    """Find the blur that suits the weights; None where the MTF of the MS is not known."""
+    """Find the blur that suits the weights; None where nothing can show it."""
     # torch is loaded here and not before: a check without weights starts without it.
     from bandweave.methods.learned import LearnedMethod  # noqa: PLC0415
     from bandweave.methods.nets.zoo import load_named  # noqa: PLC0415
 
     loaded = load_named(weights)
     informed = _informed(source, loaded)
+    if loaded.card.consistent:
+        return None  # their reprojection error says nothing of the PAN
     if informed.sensor is None or informed.sensor.mtf_gains(source.profile.bands) is None:
         return None
 

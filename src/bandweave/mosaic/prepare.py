@@ -218,7 +218,7 @@ def _create(
     def at(sigma: float) -> Method:
         return LearnedMethod(weights, device, sigma, config.workers, precision)
 
-    sigma = _pan_sigma(at, source, config, limits, note)
+    sigma = _pan_sigma(at, source, config, limits, note, ends_consistent=weights.card.consistent)
     return _Created(at(sigma or 0.0), weights.sha256, device, precision, sigma)
 
 
@@ -257,6 +257,8 @@ def _pan_sigma(
     config: FuseConfig,
     limits: RunLimits,
     note: Callable[[str], None],
+    *,
+    ends_consistent: bool,
 ) -> float | None:
     """Return the blur that brings the PAN to the weights' sharpness, or None for none."""
     from bandweave.mosaic.sharpness import match_sharpness  # noqa: PLC0415  # learned methods only
@@ -265,7 +267,9 @@ def _pan_sigma(
         note(f"PAN sharpness: blurred by {config.pan_sharpness:g} pixels as given.")
         return config.pan_sharpness
     profile = source.profile
-    if config.pan_sharpness == "off":
+    # Behind the consistency step nothing of the reprojection error is the network's to answer for,
+    # and a blur chosen by it only spoils what the network knows of the PAN.
+    if config.pan_sharpness == "off" or ends_consistent:
         return None
     if profile.sensor is None or profile.sensor.mtf_gains(profile.bands) is None:
         note("PAN sharpness: not matched, since the MTF of the MS is not known; give --sensor.")

@@ -8,12 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import rasterio
+from scipy import ndimage
 from scipy.io import loadmat
 
+from bandweave.config import FuseConfig
+from bandweave.datasets.synthetic.scene import synthetic_scene
 from bandweave.degrade.observe import observe
 from bandweave.degrade.sampling import blur_gaussian, imresize
 from bandweave.errors import SensorModelError
 from bandweave.methods.base import FixedTile, Local
+from bandweave.mosaic.in_memory import ArrayScene
+from bandweave.mosaic.prepare import prepare_job
 from bandweave.mosaic.runner import ArraySink, run_scene
 from bandweave.mosaic.sharpness import (
     SIGMAS,
@@ -209,3 +214,18 @@ def spacenet_reduced(shared, kind: str) -> tuple[Image, Image]:
     if kind == "imresize":
         return gt, imresize(native, 0.25, method="bicubic")
     return gt, native.reshape(1, 320, 4, 320, 4).mean(axis=(2, 4))
+
+
+def test_weights_behind_the_consistency_step_take_the_pan_as_it_is() -> None:
+    """Blurred by a pixel the result reprojects far better, and that is no reason."""
+    made = synthetic_scene(3, (128, 128))
+    sharp = made.pair.spatial + 4 * (
+        made.pair.spatial - ndimage.gaussian_filter(made.pair.spatial, (0, 1, 1))
+    )
+    scene = ArrayScene(made.pair.replace(spatial=sharp))
+    sigmas = {}
+    for weights in ("u2net-l-wv", "u2net-wv"):
+        config = FuseConfig.checked(align="off", workers=1, weights=weights)
+        sigmas[weights] = prepare_job(scene, config).report.pan_sigma
+    assert sigmas["u2net-l-wv"] is not None
+    assert sigmas["u2net-wv"] is None
