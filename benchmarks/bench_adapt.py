@@ -10,7 +10,7 @@ which trains and decides one level further down, and both are scored on all of t
 `scratch`: a network begun anew is adapted to the left three quarters of the IKONOS pair
 `ikonos_grip_fr.mat`; it and every classical method, with and without the consistency step, then
 fuse the whole pair reduced by Wald's protocol. Scored is the quarter on the right, which nothing
-was trained or chosen on.
+was trained or chosen on. Weights that an earlier run left under --out are only scored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bandweave.degrade.operators import MtfFilter
 from bandweave.degrade.wald import ReducedPair, WaldProtocol, wald_pair
 from bandweave.errors import FusionError
 from bandweave.methods.nets.checkpoint import Weights
-from bandweave.methods.nets.zoo import load_named
+from bandweave.methods.nets.zoo import card_of, load_named
 from bandweave.methods.table import METHODS
 from bandweave.metrics.reduced import evaluate_rr
 from bandweave.mosaic.in_memory import ArrayScene
@@ -130,8 +130,11 @@ def scratch(options: argparse.Namespace) -> None:
 
 
 def adapted_weights(pair: ImagePair, options: argparse.Namespace, start: Weights | None) -> Path:
-    """Adapt to a pair, telling how it goes."""
+    """Adapt to a pair, telling how it goes; what an earlier run left is only scored."""
     out = options.out / f"{options.part}.safetensors"
+    if out.exists():
+        print(f"{out} is there; adapted by {card_of(str(out)).bandweave}.")
+        return out
     options.out.mkdir(parents=True, exist_ok=True)
     report = adapt(
         ArraySource(pair), out, weights=start, minutes=options.minutes, tell=print,
