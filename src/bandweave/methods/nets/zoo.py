@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 WEIGHTS: dict[str, str] = {
     "u2net-l-wv": "u2net-l-wv.safetensors",
     "u2net-wv": "u2net-wv.safetensors",
+    "u2net-4band": "u2net-4band.safetensors",
     "u2net-cave": "u2net-cave.safetensors",
 }
 """Name -> file in the package's folder `weights`."""
