@@ -64,6 +64,11 @@ def _wide_pan(path: Path) -> None:
     _pan(path, WIDE)
 
 
+def _bgrn(path: Path) -> None:
+    lrms = observe(_truth()[[1, 2, 4, 6]] / 2, [0.3], 4, (1.5, 1.5))
+    write_tif(path, np.rint(lrms).astype("uint16"), COARSE)
+
+
 def _wide_ms(path: Path) -> None:
     _ms(path, WIDE)
 
@@ -250,6 +255,7 @@ def _empty(path: Path) -> None:
 FILES: dict[str, Maker] = {
     "PAN.tif": _pan,
     "MS.tif": _ms,
+    "BGRN.tif": _bgrn,
     "OUT.tif": _fused,
     "FUSED.tif": _fused,
     "SCENE.tif": _truth_tif,
