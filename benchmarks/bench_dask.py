@@ -1,7 +1,7 @@
 """One scene on the workers of a Dask cluster: how much faster two are than one.
 
     python benchmarks/bench_dask.py [--method gsa|u2net] [--width 2048] [--rounds 3]
-    python benchmarks/bench_dask.py --parts
+    python benchmarks/bench_dask.py --share 0.5
 
 Scheduler and workers are processes of their own on this machine, of one thread each, and this
 process writes the file. In turn within each round: one worker, two workers, the plain local run of
@@ -10,8 +10,9 @@ processes that know nothing of each other. Where the two cores are threads of on
 processes together do less than twice the work of one, whoever hands it out. Every output is
 compared with the local run's, byte for byte.
 
-`--parts` measures what a cost model needs (`scaling_model.py`): the rate of a worker, of the pass
-for statistics, of the process that writes, and the bytes that each moves.
+With `--share 0.5` everything that computes, workers and local runs, has half of the first processor
+each, and never both at a moment: what two machines would gain, at half the speed (as root, Linux).
+Scheduler and the writing process have the other processors.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from affine import Affine
+from cpu_share import held_to
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from clusters import LocalCluster, cluster
@@ -74,31 +76,40 @@ def command(folder: Path, out: str, options: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def seconds(*commands: list[str]) -> float:
+def seconds(*commands: list[str], share: float | None = None) -> float:
     """Run commands at the same time; return the longest of the times they report.
 
     Starting the interpreter and loading libraries are not counted: workers are running already.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     running = [subprocess.Popen(one, stdout=subprocess.PIPE, env=environment) for one in commands]
-    reports = [json.loads(process.communicate()[0]) for process in running]
+    with held(share, running):
+        reports = [json.loads(process.communicate()[0]) for process in running]
     return max(float(report["seconds"]) for report in reports)
+
+
+def held(
+    share: float | None, processes: list[subprocess.Popen[bytes]]
+) -> AbstractContextManager[None]:
+    """Hold processes to a share of the first processor, if one is given."""
+    return held_to(share, *(one.pid for one in processes)) if share else nullcontext()
 
 
 @contextmanager
 def warm_cluster(
-    folder: Path, workers: int, fuse: Callable[[str], list[str]]
+    folder: Path, workers: int, fuse: Callable[[str], list[str]], share: float | None
 ) -> Iterator[LocalCluster]:
     """Start workers and let them compute a corner, so that libraries are loaded."""
     with cluster(folder, workers) as own:
         for _ in range(workers):  # the second is given a stripe once both are there
             part = ["--window", "0,0,64,64"]
             subprocess.run([*fuse(own.address), *part], check=True, stdout=subprocess.DEVNULL)
-        yield own
+        with held(share, own.workers):
+            yield own
 
 
 def compare(options: argparse.Namespace, folder: Path) -> None:
-    method = METHODS[options.method]
+    method, share = METHODS[options.method], options.share
     local = [*method, "-j", "1"]
 
     def there(out: str) -> Callable[[str], list[str]]:
@@ -106,14 +117,14 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
 
     rounds: dict[str, list[float]] = {}
     with (
-        warm_cluster(folder / "one", 1, there("warm.tif")) as one,
-        warm_cluster(folder / "two", 2, there("warm.tif")) as two,
+        warm_cluster(folder / "one", 1, there("warm.tif"), share) as one,
+        warm_cluster(folder / "two", 2, there("warm.tif"), share) as two,
     ):
         for _ in range(options.rounds):
             taken = {
-                "local": seconds(command(folder, "local.tif", local)),
+                "local": seconds(command(folder, "local.tif", local), share=share),
                 "two local at once": seconds(
-                    *(command(folder, f"local{k}.tif", local) for k in (1, 2))
+                    *(command(folder, f"local{k}.tif", local) for k in (1, 2)), share=share
                 ),
                 "one worker": seconds(there("one.tif")(one.address)),
                 "two workers": seconds(there("two.tif")(two.address)),
@@ -151,6 +162,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=8192)
     parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--share", type=float, help="of one processor, for each that computes")
     options = parser.parse_args()
     bands = 8 if options.method == "u2net" else BANDS
     print(environment())
