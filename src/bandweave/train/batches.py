@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bandweave.errors import ConfigError
 from bandweave.train.config import PatchSource, Source, TrainConfig
 from bandweave.train.device_tiles import DeviceTiles, Located
 from bandweave.train.loss import TensorBatch
@@ -164,7 +165,18 @@ class Batches:
             rank: Number of this process.
             count: Number of processes; each draws its part of every batch.
             tiles: Cuts the tiles on a device; None for here.
+
+        Raises:
+            ConfigError: A batch cannot be dealt out evenly, so that the loss would depend on it.
         """
+        small = config.small_tiles
+        for size in (config.batch, *(() if small is None else (small.batch,))):
+            if size % count:
+                raise ConfigError(
+                    f"{count} processes cannot share a batch of {size} tiles evenly; choose a "
+                    "number of processes that divides it, or another batch (--set batch=..., "
+                    "small_tiles.batch=...)."
+                )
         self._config, self._material = config, material
         self._rank, self._count = rank, count
         self._tiles = tiles

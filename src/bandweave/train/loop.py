@@ -100,7 +100,7 @@ def train(
             )
             # On a GPU looking at the loss waits for it, so that is done seldom.
             if logs or validates or saves or accelerator.device.type == "cpu":
-                _require_finite(losses[-1], done.step, origins)
+                _require_finite(losses[-1], done.step, origins, run)
             if logs:
                 report.loss(done.step, runtime.mean(losses), rate)
                 losses = []
@@ -124,12 +124,13 @@ def _result(config: TrainConfig, out: Path, step: int) -> TrainReport:
     return TrainReport(step, step == config.steps, scores, best)
 
 
-def _require_finite(loss: Tensor, step: int, origins: tuple[str, ...]) -> None:
+def _require_finite(loss: Tensor, step: int, origins: tuple[str, ...], run: RunDir) -> None:
     if not torch.isfinite(loss):
         shown = "; ".join(origins[:4]) + (" ..." if len(origins) > 4 else "")
         raise DivergenceError(
-            f"The loss is no finite number at step {step}, on these tiles: {shown}. The last "
-            "checkpoint is kept; look at the data there, or lower the learning rate."
+            f"The loss is no finite number at step {step}, on these tiles: {shown}. In {run.path} "
+            f"{run.kept}; look at the data there, or begin anew with another --out and a lower "
+            "learning rate."
         )
 
 
@@ -146,7 +147,8 @@ class _Reporter:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
 
         run.forget_after(step)
-        self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
+        with run.writing("The log"):
+            self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1)
         if step:
             tell(f"Going on at step {step} of {config.steps}.")
 
@@ -155,8 +157,7 @@ class _Reporter:
         if self._tell is None:
             return
         self._run.record(step, loss=loss, learning_rate=rate)
-        self._board.add_scalar("loss", loss, step)
-        self._board.add_scalar("learning rate", rate, step)
+        self._draw({"loss": loss, "learning rate": rate}, step)
         pace = (step - self._first) / max(time.monotonic() - self._start, 1e-9)
         self._tell(
             f"Step {step} of {self._steps}: loss {loss:.5g}, {pace:.2f} steps/s, "
@@ -171,13 +172,18 @@ class _Reporter:
         for name, values in scores.items():
             shown = ", ".join(f"{metric} {values[metric]:.3f}" for metric in METRICS)
             self._tell(f"Step {step}, {name}: {shown}")
-            for metric in METRICS:
-                self._board.add_scalar(f"{metric}/{name}", values[metric], step)
+            self._draw({f"{metric}/{name}": values[metric] for metric in METRICS}, step)
+
+    def _draw(self, values: dict[str, float], step: int) -> None:
+        with self._run.writing("The log"):
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def close(self) -> None:
         """Close the log."""
         if self._tell is not None:
-            self._board.close()
+            with self._run.writing("The log"):
+                self._board.close()
 
 
 @contextmanager

@@ -10,13 +10,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from bandweave.errors import ConfigError, OutputError
 from bandweave.train.config import TrainConfig
@@ -46,6 +47,8 @@ class RunDir:
     def open(self, config: TrainConfig, files: Sequence[Path]) -> None:
         """Create the folder, or make sure that it holds this very run on the same data.
 
+        As long as nothing was computed, settings and data may change.
+
         Args:
             config: Settings, kept in `config.json`.
             files: What is learned from; their content is remembered.
@@ -56,15 +59,12 @@ class RunDir:
         """
         known = self.path / "config.json"
         prints = {str(path): fingerprint(path) for path in files}
-        if not known.is_file():
-            try:
+        has_begun = bool(self._complete()) or (self.path / "best.safetensors").is_file()
+        if not (known.is_file() and has_begun):
+            with self.writing("Settings"):
                 self.path.mkdir(parents=True, exist_ok=True)
                 _write_beside(self.path / "data.json", json.dumps(prints, indent=1))
                 _write_beside(known, config.model_dump_json(indent=1))
-            except OSError as error:
-                raise OutputError(
-                    f"The run's folder {self.path} could not be written: {error.strerror}."
-                ) from error
             return
         self._require_same(json.loads(known.read_text()), config)
         before = json.loads((self.path / "data.json").read_text())
@@ -103,60 +103,66 @@ class RunDir:
                 partial.unlink()
             else:
                 shutil.rmtree(partial, ignore_errors=True)
-        complete = sorted(self.path.glob("checkpoint-????????"))
+        complete = self._complete()
         if not complete:
             return None
         newest = complete[-1]
         return newest, Progress(**json.loads((newest / "progress.json").read_text()))
 
+    def _complete(self) -> list[Path]:
+        return sorted(self.path.glob("checkpoint-????????"))
+
+    @property
+    def kept(self) -> str:
+        """Say which checkpoint there is, as a part of a sentence."""
+        complete = self._complete()
+        if not complete:
+            return "there is no checkpoint yet"
+        return f"the checkpoint of step {int(complete[-1].name.rpartition('-')[2])} is kept"
+
     def partial_path(self, step: int) -> Path:
         """Return the folder in which a checkpoint is written before it gets its name."""
         return self.path / f"{self.checkpoint(step).name}{_PARTIAL}"
 
-    def clear(self, folder: Path) -> None:
-        """Make an empty folder.
+    @contextmanager
+    def writing(self, what: str) -> Iterator[None]:
+        """Turn what goes wrong while something is written into one sentence.
 
         Raises:
             OutputError: The disk is full, or the folder cannot be written.
         """
         try:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-        except OSError as error:
-            raise self.not_written(error) from error
+            yield
+        except (OSError, RuntimeError, SafetensorError) as error:
+            # torch and safetensors report a full disk each in their own way.
+            stated = error.strerror if isinstance(error, OSError) else None
+            reason = stated or " ".join(str(error).split()).removesuffix(".")
+            raise OutputError(
+                f"{what} could not be written to {self.path}: {reason}; {self.kept}, make room and "
+                "run the same command again."
+            ) from error
 
-    def not_written(self, error: BaseException) -> OutputError:
-        """Return the sentence for a checkpoint that could not be written."""
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return OutputError(
-            f"No checkpoint could be written to {self.path}: {reason}; the last one is kept, make "
-            "room and run the same command again."
-        )
+    def clear(self, folder: Path) -> None:
+        """Make an empty folder."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
 
     def complete(self, folder: Path, progress: Progress) -> None:
-        """Give a checkpoint its name, and remove the ones before it.
-
-        Raises:
-            OutputError: The disk is full, or the folder cannot be written.
-        """
+        """Give a checkpoint its name, and remove the ones before it."""
         final = self.checkpoint(progress.step)
-        try:
-            (folder / "progress.json").write_text(json.dumps(asdict(progress)))
-            for path in folder.rglob("*"):
-                if path.is_file():
-                    _sync(path)
-            shutil.rmtree(final, ignore_errors=True)
-            folder.rename(final)
-            _sync(self.path)
-        except OSError as error:
-            raise self.not_written(error) from error
-        for old in self.path.glob("checkpoint-????????"):
+        (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+        for path in (*folder.rglob("*"), folder):
+            _sync(path)
+        shutil.rmtree(final, ignore_errors=True)
+        folder.rename(final)
+        _sync(self.path)
+        for old in self._complete():
             if old != final:
                 shutil.rmtree(old, ignore_errors=True)
 
     def record(self, step: int, **values: Any) -> None:
         """Add a line to the log."""
-        with self.log.open("a", encoding="utf-8") as file:
+        with self.writing("The log"), self.log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
     def forget_after(self, step: int) -> None:
@@ -169,7 +175,8 @@ class RunDir:
             with suppress(json.JSONDecodeError):
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
-        _write_beside(self.log, "".join(kept))
+        with self.writing("The log"):
+            _write_beside(self.log, "".join(kept))
 
 
 def fingerprint(path: Path) -> str:

@@ -10,10 +10,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bandweave import __version__
+from bandweave.errors import FileFormatError
 from bandweave.methods.nets.attention import use_precision
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
@@ -93,16 +95,28 @@ class Runtime:
         )
 
     def restored(self) -> Progress:
-        """Take back the newest checkpoint, if there is one."""
+        """Take back the newest checkpoint, if there is one.
+
+        Raises:
+            FileFormatError: Something in it is damaged.
+        """
         newest = self.run.latest()
         if newest is None:
             return Progress()
         folder, done = newest
-        self.accelerator.load_state(str(folder))
+        try:
+            self.accelerator.load_state(str(folder))
+            if self.average is not None:
+                self.average.restore(load_file(folder / "average.safetensors"))
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
+            raise FileFormatError(
+                f"The checkpoint {folder} is damaged ({reason}); begin anew with another --out, on "
+                f"the weights of this run with --set network.weights={self.run.path}/"
+                "last.safetensors."
+            ) from error
         # The checkpoint may come from another kind of device.
         adjust(self.optimiser, self.accelerator.device, is_recorded=self.recording is not None)
-        if self.average is not None:
-            self.average.restore(load_file(folder / "average.safetensors"))
         return done
 
     def step(self, batch: TensorBatch, rate: float) -> Tensor:
@@ -149,7 +163,11 @@ class Runtime:
         return float(self.accelerator.reduce(mean, reduction="mean").item())
 
     def validated(self, done: Progress) -> tuple[Progress, dict[str, dict[str, float]]]:
-        """Score the weights on whole images, and keep them if they are the best so far."""
+        """Score the weights on whole images, and keep them if they are the best so far.
+
+        Raises:
+            OutputError: The disk is full, or the folder cannot be written.
+        """
         if self.validation is None or not self.validation.images:
             return done, {}
         with self._averaged():
@@ -162,8 +180,9 @@ class Runtime:
                     Score(data=name, protocol="whole image, training run", values=values)
                     for name, values in scores.items()
                 )
-                path = self.run.path / "best.safetensors"
-                save_weights(path, self.network, card_of(self.config, listed))
+                with self.run.writing("The best weights"):
+                    path = self.run.path / "best.safetensors"
+                    save_weights(path, self.network, card_of(self.config, listed))
         return done, scores
 
     def save(self, done: Progress) -> None:
@@ -174,10 +193,10 @@ class Runtime:
         """
         accelerator, run = self.accelerator, self.run
         folder = run.partial_path(done.step)
-        if accelerator.is_main_process:
-            run.clear(folder)
-        accelerator.wait_for_everyone()
-        try:
+        with run.writing(f"The checkpoint of step {done.step}"):
+            if accelerator.is_main_process:
+                run.clear(folder)
+            accelerator.wait_for_everyone()
             accelerator.save_state(str(folder))
             if accelerator.is_main_process:
                 if self.average is not None:
@@ -185,12 +204,9 @@ class Runtime:
                 with self._averaged():
                     path = run.path / "last.safetensors"
                     save_weights(path, self.network, card_of(self.config))
-        except (OSError, RuntimeError) as error:
-            # safetensors and torch report a full disk each in their own way.
-            raise run.not_written(error) from error
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            run.complete(folder, done)
+            accelerator.wait_for_everyone()
+            if accelerator.is_main_process:
+                run.complete(folder, done)
         accelerator.wait_for_everyone()
 
     @contextmanager

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -15,12 +19,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bandweave.errors import ConfigError, DivergenceError, FusionError, OutputError
+from bandweave.errors import (
+    ConfigError,
+    DivergenceError,
+    FileFormatError,
+    FusionError,
+    OutputError,
+)
 from bandweave.methods.nets.checkpoint import load_weights
+from bandweave.train.batches import Batches, Material
 from bandweave.train.config import TrainConfig
 from bandweave.train.loop import TrainReport, train
 from bandweave.train.run_dir import RunDir
 from bandweave.train.runtime import built
+from bandweave.train.start import Starter
 from training import small_config, write_patches
 
 
@@ -222,13 +234,58 @@ def test_bf16_rounds_the_attention_and_keeps_weights_in_float32(
 
 def test_a_loss_that_is_no_number_stops_and_names_the_batch(data: Path, tmp_path: Path) -> None:
     config = small_config(data, optimiser={"learning_rate": 1e30}, checkpoint_every=1, ema=None)
-    with pytest.raises(DivergenceError, match=r"step \d+, on these tiles: train\.h5, patch"):
+    with pytest.raises(
+        DivergenceError, match=r"step \d+, on these tiles: train\.h5, patch .* step \d+ is kept"
+    ):
         run(config, tmp_path / "run")
     latest = RunDir(tmp_path / "run").latest()
     assert latest is not None
-    kept = load_file(latest[0] / "model.safetensors")
     assert latest[1].step >= 1
-    assert kept
+    kept = load_file(latest[0] / "model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in kept.values())
+    early = config.model_copy(update={"checkpoint_every": 100})
+    with pytest.raises(DivergenceError, match="there is no checkpoint yet"):
+        run(early, tmp_path / "early")
+
+
+def test_a_reference_that_is_no_number_is_named(data: Path, tmp_path: Path) -> None:
+    write_patches(tmp_path / "train.h5")
+    with h5py.File(tmp_path / "train.h5", "a") as file:
+        file["gt"][7, 0, 3, 3] = np.nan
+    with pytest.raises(DivergenceError, match=r"train\.h5, patch 7 at row 0, column 0"):
+        run(small_config(tmp_path), tmp_path / "run")
+    latest = RunDir(tmp_path / "run").latest()
+    assert latest is not None
+    assert latest[1].step == 2
+    weights = load_weights(tmp_path / "run" / "last.safetensors").model
+    assert all(torch.isfinite(tensor).all() for tensor in weights.state_dict().values())
+
+
+def test_until_something_was_computed_settings_may_change(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(FusionError, match="no room for a tile"):
+        run(small_config(data, tile=64), tmp_path / "run")
+    assert run(small_config(data, steps=1), tmp_path / "run")[0].is_finished
+    with pytest.raises(ConfigError, match="tile was 32 there and is 16 now"):
+        run(small_config(data, steps=1, tile=16), tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_one_sentence(data: Path, tmp_path: Path) -> None:
+    run(small_config(data, steps=2), tmp_path / "run")
+    for name in ("optimizer.bin", "average.safetensors", "model.safetensors"):
+        path = tmp_path / "run" / "checkpoint-00000002" / name
+        path.write_bytes(path.read_bytes()[:100])
+        with pytest.raises(FileFormatError, match=r"checkpoint-00000002 is damaged .*last\."):
+            run(small_config(data, steps=2), tmp_path / "run")
+
+
+def test_a_batch_is_dealt_out_evenly_or_not_at_all(data: Path) -> None:
+    config = small_config(data)
+    material = Material.of(config, Starter(None, None))
+    with pytest.raises(ConfigError, match="3 processes cannot share a batch of 4 tiles evenly"):
+        Batches(config, material, 0, 3)
+    small = small_config(data, small_tiles={"tile": 16, "batch": 6})
+    with pytest.raises(ConfigError, match="4 processes cannot share a batch of 6"):
+        Batches(small, material, 0, 4)
 
 
 def test_another_run_or_changed_data_are_refused(data: Path, tmp_path: Path) -> None:
@@ -246,24 +303,55 @@ def test_another_run_or_changed_data_are_refused(data: Path, tmp_path: Path) -> 
         run(config, tmp_path / "run")
 
 
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """Let every writer fail as on a full disk: no file may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    ("file", "validates", "what"),
+    [
+        ("optimizer.bin", False, "The checkpoint of step 2"),
+        ("model.safetensors", False, "The checkpoint of step 2"),
+        ("../best.safetensors", True, "The best weights"),
+        ("../log.jsonl", False, "The log"),
+    ],
+)
 def test_a_full_disk_keeps_the_last_checkpoint(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, undisturbed: Path, tmp_path: Path, file: str, validates: bool, what: str
 ) -> None:
-    from bandweave.train import runtime
-
-    real = runtime.save_file
-
-    def full(tensors: object, path: Path) -> None:
-        if path.parent.name.startswith("checkpoint-00000004"):
-            raise OSError(28, "No space left on device")
-        real(tensors, path)
-
-    monkeypatch.setattr(runtime, "save_file", full)
-    with pytest.raises(OutputError, match=r"No space left on device; the last one is kept"):
-        run(small_config(data), tmp_path / "run")
-    latest = RunDir(tmp_path / "run").latest()
-    assert latest is not None
-    assert latest[1].step == 2
+    """The file that is named is the largest that cannot be written any more."""
+    write_patches(data / "valid.h5", count=1)
+    patches = [
+        {"kind": "patches", "path": f"{k}.h5", "full_scale": 2047} for k in ("train", "valid")
+    ]
+    settings = {"root": str(data), "training": patches[:1], "validation": patches[1:] * validates}
+    config, out = small_config(data, data=settings, validate_every=2), tmp_path / "run"
+    train(config, out, lambda _: None, minutes=1e-9)
+    kept = RunDir(out).latest()
+    assert kept is not None
+    assert kept[1].step == 1
+    size = (kept[0] / file).stat().st_size
+    # A first validation is the best one by itself.
+    (out / "best.safetensors").unlink(missing_ok=True)
+    progress = kept[0] / "progress.json"
+    progress.write_text(json.dumps(json.loads(progress.read_text()) | {"best": None}))
+    with largest_file(size - 100), pytest.raises(OutputError) as caught:
+        run(config, out)
+    assert re.fullmatch(
+        rf"{what} could not be written to {out}: [^\n]+; the checkpoint of step 1 is kept, make "
+        "room and run the same command again.",
+        str(caught.value),
+    )
+    assert run(config, out)[0].is_finished
+    assert final_bits(out) == final_bits(undisturbed)
+    assert losses(out) == losses(undisturbed)
 
 
 def test_truncated_and_foreign_data_are_one_sentence(data: Path, tmp_path: Path) -> None:
