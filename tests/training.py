@@ -12,6 +12,7 @@ from scipy import ndimage
 from bandweave.train.config import CardConfig, TrainConfig
 
 FULL_SCALE = 2047.0
+BAND_NAMES = ("blue", "green", "red", "nir", "nir2", "yellow", "coastal", "red edge")
 
 
 def write_patches(path: Path, count: int = 12, tile: int = 32, bands: int = 4) -> Path:
@@ -51,7 +52,7 @@ def small_config(root: Path, **changes: Any) -> TrainConfig:
         "ema": 0.9,
         "optimiser": {"kind": "adamw", "learning_rate": 1e-3, "clip_norm": 1.0},
         "card": CardConfig(
-            band_names=("blue", "green", "red", "nir"),
+            band_names=BAND_NAMES,
             full_scale=FULL_SCALE,
             sensor="made up",
             pan_degradation="mean of the bands",
@@ -61,4 +62,7 @@ def small_config(root: Path, **changes: Any) -> TrainConfig:
             licence="CC0-1.0",
         ),
     }
-    return TrainConfig.model_validate({**settings, **changes})
+    merged = {**settings, **changes}
+    bands = merged["network"]["config"]["bands"]
+    merged["card"] = merged["card"].model_copy(update={"band_names": BAND_NAMES[:bands]})
+    return TrainConfig.model_validate(merged)

@@ -47,7 +47,11 @@ class PanCollectionSet:
         return 1 if self.is_single else int(self.file[self.roles.spatial.key].shape[0])
 
     def item(self, k: int) -> Item:
-        """Read pair `k`, counted from 0; `gt` is None in full-resolution sets."""
+        """Read pair `k`, counted from 0; `gt` is None in full-resolution sets.
+
+        Raises:
+            FileFormatError: The file is damaged there.
+        """
         if not 0 <= k < len(self):
             raise IndexError(f"{self.file.filename} holds {len(self)} pairs, there is no {k}.")
         pair = ImagePair(
@@ -131,7 +135,13 @@ def open_pancollection(
 
 def _stored(file: h5py.File, role: Role, k: int, is_single: bool) -> NDArray[Any]:
     data = file[role.key]
-    return role.image(np.asarray(data[()] if is_single else data[k]))
+    try:
+        return role.image(np.asarray(data[()] if is_single else data[k]))
+    except OSError as error:
+        raise FileFormatError(
+            f"{file.filename} could not be read at {role.key}, pair {k}: the file is damaged; "
+            "fetch it again."
+        ) from error
 
 
 def _roles(file: h5py.File, path: Path, ratio: int | None) -> tuple[Roles, bool]:

@@ -20,6 +20,7 @@ from bandweave.errors import ConfigError
 from bandweave.train.config import PatchSource, Source, TrainConfig
 from bandweave.train.device_tiles import DeviceTiles, Located
 from bandweave.train.loss import TensorBatch
+from bandweave.train.needs import require_fit
 from bandweave.train.patches import PatchPool
 from bandweave.train.scene import Cut, Place, Sample, TrainingScene
 from bandweave.train.simulate import SceneMaker, scene_makers
@@ -123,7 +124,8 @@ class Material:
         """Open the sources of a configuration.
 
         Raises:
-            FusionError: A file is missing or unreadable, or does not fit what its source says.
+            FusionError: A file is missing or unreadable, or does not fit what its source says or
+                what the network needs.
         """
         weights = np.array([source.weight for source in config.data.training])
         pools = tuple(_opened(source, config, starter) for source in config.data.training)
@@ -142,8 +144,13 @@ class Material:
 
 def _opened(source: Source, config: TrainConfig, starter: Starter) -> Pool:
     if isinstance(source, PatchSource):
-        return PatchPool.open(source, config.data, starter, config.seed)
-    return ScenePool.of(scene_makers(source, config.data), config, starter)
+        pool = PatchPool.open(source, config.data, starter, config.seed)
+        require_fit(pool.pairs.item(0)[0].profile, config, pool.name, is_learned=True)
+        return pool
+    makers = scene_makers(source, config.data)
+    for maker in makers:
+        require_fit(maker.profile, config, maker.name, is_learned=True)
+    return ScenePool.of(makers, config, starter)
 
 
 class Batches:

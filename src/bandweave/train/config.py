@@ -8,7 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from bandweave.errors import ConfigError
 from bandweave.run_config import RunConfig
@@ -16,6 +23,18 @@ from bandweave.run_config import RunConfig
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Interval = tuple[float, float]
 """Least and greatest value, drawn uniformly between."""
+
+
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    if not ends[0] < ends[1]:
+        raise ValueError(f"the second value must be the greater one, got {ends[0]} and {ends[1]}")
+    return ends
+
+
+Part = Annotated[tuple[Fraction, Fraction], AfterValidator(_rising)]
+"""First and last, as shares of the whole."""
+BandNumbers = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+"""Spectral bands to take, counted from 1."""
 
 
 class Section(BaseModel):
@@ -60,7 +79,10 @@ class Augmentation(Section):
 
 
 class SceneSource(Section):
-    """One pair that is reduced by Wald's protocol, or a simulated one with its reference."""
+    """One pair that is reduced by Wald's protocol, or a simulated one with its reference.
+
+    The images are taken as they lie in the files, first pixel on first pixel.
+    """
 
     kind: Literal["scene"] = "scene"
     spatial: str
@@ -73,18 +95,36 @@ class SceneSource(Section):
     """Sensor id: MTF gains and full scale."""
     full_scale: float | None = Field(default=None, gt=0)
     """Over the sensor's."""
-    bands: tuple[int, ...] | None = None
-    """Spectral bands to take, counted from 1."""
+    bands: BandNumbers | None = None
     skip: tuple[int, int] = (0, 0)
     """Leading PAN rows and columns left out, which registers a displaced delivery."""
     phase: float | None = None
     """Where coarse sample 0 lies in rasters, in fine rows and columns; None for corner-based grids,
     (ratio - 1) / 2. Files of the toolboxes have ratio / 2."""
-    rows: tuple[Fraction, Fraction] = (0.0, 1.0)
+    rows: Part = (0.0, 1.0)
     """Part of the scene used, so that regions can be held out by geography."""
-    columns: tuple[Fraction, Fraction] = (0.0, 1.0)
+    columns: Part = (0.0, 1.0)
     weight: float = Field(default=1.0, gt=0)
     """Share of the samples drawn from here, relative to the other sources."""
+
+
+class FolderSource(Section):
+    """All pairs `<scene>_pan.tif`, `<scene>_ms.tif` of a folder, reduced by Wald's protocol.
+
+    Each pair is brought together by its georeferences, as `fuse` does it.
+    """
+
+    kind: Literal["folder"] = "folder"
+    path: str = "."
+    sensor: str
+    """Sensor id of all scenes: MTF gains and full scale."""
+    full_scale: float | None = Field(default=None, gt=0)
+    """Over the files' and the sensor's."""
+    bands: BandNumbers | None = None
+    rows: Part = (0.0, 1.0)
+    """Part of every scene used, so that regions can be held out by geography."""
+    columns: Part = (0.0, 1.0)
+    weight: float = Field(default=1.0, gt=0)
 
 
 class PatchSource(Section):
@@ -115,10 +155,12 @@ class SyntheticSource(Section):
     """Scenes made up by `bandweave.datasets.synthetic`: eight WorldView bands, or some of them."""
 
     kind: Literal["synthetic"] = "synthetic"
-    seeds: tuple[int, int]
+    seeds: Annotated[tuple[int, int], AfterValidator(_rising)]
     """First seed, and the one after the last."""
     size: int = Field(default=256, ge=64, multiple_of=4)
-    bands: tuple[int, ...] | None = None
+    bands: Annotated[tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=1)] | None = (
+        None
+    )
     """Of WorldView-3's eight, counted from 1."""
     is_varied: bool = True
     """Draw MTF gains, PAN blur and noise; otherwise WorldView-3's."""
@@ -126,7 +168,8 @@ class SyntheticSource(Section):
 
 
 Source = Annotated[
-    SceneSource | PatchSource | CaveSource | SyntheticSource, Field(discriminator="kind")
+    SceneSource | FolderSource | PatchSource | CaveSource | SyntheticSource,
+    Field(discriminator="kind"),
 ]
 
 
@@ -263,6 +306,12 @@ class TrainConfig(RunConfig):
             raise ValueError("the consistency layer needs a network on a (consistent) base")
         if self.loss == "relative_l1" and not self.network.config.get("base"):
             raise ValueError("the relative loss needs a network on a base")
+        bands = self.network.config.get("bands")
+        if bands is not None and bands != len(self.card.band_names):
+            raise ValueError(
+                f"card.band_names lists {len(self.card.band_names)} bands, network.config.bands is "
+                f"{bands}"
+            )
         return self
 
     @property

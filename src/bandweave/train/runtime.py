@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from bandweave import __version__
-from bandweave.errors import FileFormatError
+from bandweave.errors import CheckpointMismatchError, ConfigError, FileFormatError
 from bandweave.methods.nets.attention import use_precision
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
@@ -230,6 +230,7 @@ def built(config: TrainConfig) -> FusionNetwork:
 
     Raises:
         CheckpointMismatchError: The network has no such setting, or the weights are of another one.
+        ConfigError: The network does not know that start.
     """
     spec = config.network
     entry = find_network(spec.architecture)
@@ -237,13 +238,24 @@ def built(config: TrainConfig) -> FusionNetwork:
     kind: Any = entry.load()
     network: FusionNetwork = kind(settings)
     if spec.weights is not None:
-        network.load_state_dict(load_named(spec.weights).model.state_dict())
-    elif spec.start == "interpolation":
-        assert isinstance(network, U2Net)
-        start_from_interpolation(network, _phase(config, settings.ratio))
-    elif spec.start == "base":
-        assert isinstance(network, U2Net)
-        start_from_base(network)
+        given = load_named(spec.weights)
+        if (given.card.architecture, given.model.config) != (spec.architecture, settings):
+            raise CheckpointMismatchError(
+                f"The run trains {spec.architecture} with {settings}, the weights {spec.weights} "
+                f"are of {given.card.architecture} with {given.model.config}; set "
+                "network.config to theirs, or leave network.weights out."
+            )
+        network.load_state_dict(given.model.state_dict())
+    elif spec.start != "default":
+        if not isinstance(network, U2Net):
+            raise ConfigError(
+                f"network.start = {spec.start!r} is for u2net, not for {spec.architecture}; leave "
+                "it out."
+            )
+        if spec.start == "interpolation":
+            start_from_interpolation(network, _phase(config, settings.ratio))
+        else:
+            start_from_base(network)
     return network
 
 

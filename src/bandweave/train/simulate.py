@@ -1,4 +1,4 @@
-"""From the sources of a configuration to scenes: read, reduce, blur, displace, add noise."""
+"""From the sources of a configuration to scenes: reduce, blur, displace, add noise."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ import numpy as np
 import scipy.ndimage
 
 from bandweave.datasets.cave import cave_model, cave_pair, read_scene
-from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.datasets.synthetic.scene import Instrument, synthetic_scene
 from bandweave.degrade.noise import Noise
 from bandweave.degrade.operators import Imresize, MtfFilter
 from bandweave.degrade.wald import ReducedPair, WaldProtocol, usable_cells, wald_pair
-from bandweave.errors import BandCountError, SensorModelError, ShapeError
-from bandweave.pair import ImagePair, Mask
+from bandweave.errors import SensorModelError
+from bandweave.pair import ImagePair, Mask, PairProfile
 from bandweave.radiometry import Image
-from bandweave.raster.reader import open_image
 from bandweave.sensors import Sensor, find_sensor
 from bandweave.train.config import (
     Augmentation,
     CaveSource,
     DataConfig,
+    FolderSource,
     SceneSource,
     SyntheticSource,
 )
-from bandweave.window import Window
+from bandweave.train.scene_files import folder_pairs, scene_pair, with_bands
 
 Maker = Callable[[np.random.Generator], ReducedPair]
 """Makes a version of a scene, physical values; the same generator state gives the same version."""
@@ -39,14 +38,19 @@ class SceneMaker:
 
     name: str
     make: Maker
-    pixels: int
-    """Reduced fine pixels: how often it is drawn relative to the source's other scenes."""
+    profile: PairProfile
+    """What every version is, but for the sensor."""
     is_varied: bool
     """Whether versions differ at all."""
 
+    @property
+    def pixels(self) -> int:
+        """Return the fine pixels: how often it is drawn relative to the source's other scenes."""
+        return self.profile.shape[0] * self.profile.shape[1]
+
 
 def scene_makers(
-    source: SceneSource | CaveSource | SyntheticSource, data: DataConfig
+    source: SceneSource | FolderSource | CaveSource | SyntheticSource, data: DataConfig
 ) -> list[SceneMaker]:
     """Open a source.
 
@@ -58,7 +62,10 @@ def scene_makers(
         return [_cave(root / source.path, name, source) for name in source.scenes]
     if isinstance(source, SyntheticSource):
         return [_synthetic(seed, source, data) for seed in range(*source.seeds)]
-    return [_scene(root, source, data)]
+    if isinstance(source, FolderSource):
+        return [_scene(*found, source, data) for found in folder_pairs(root, source)]
+    pair, is_reduced = scene_pair(root, source)
+    return [_scene(source.spatial, pair, source, data, is_reduced=is_reduced)]
 
 
 def _cave(folder: Path, name: str, source: CaveSource) -> SceneMaker:
@@ -76,7 +83,8 @@ def _cave(folder: Path, name: str, source: CaveSource) -> SceneMaker:
         reduced = cave_pair(gt.astype(np.float64), source.ratio)
         return replace(reduced, pair=reduced.pair.replace(sensor=sensor))
 
-    return SceneMaker(name, make, side**2, is_varied=False)
+    profile = PairProfile((side, side), 3, len(gt), source.ratio, model.phase)
+    return SceneMaker(name, make, profile, is_varied=False)
 
 
 def _synthetic(seed: int, source: SyntheticSource, data: DataConfig) -> SceneMaker:
@@ -97,20 +105,28 @@ def _synthetic(seed: int, source: SyntheticSource, data: DataConfig) -> SceneMak
         pair, gt = scene.pair, scene.gt
         if source.bands is not None:
             taken = [band - 1 for band in source.bands]
-            pair, gt = _with_bands(pair, taken), gt[taken]
+            pair, gt = with_bands(pair, taken), gt[taken]
         protocol = WaldProtocol(MtfFilter(instrument.mtf_gains or (0.3,)), phase=phase)
         return ReducedPair(pair, gt, protocol.record(pair.profile))
 
-    return SceneMaker(f"synthetic {seed}", make, source.size**2, source.is_varied)
+    bands = 8 if source.bands is None else len(source.bands)
+    profile = PairProfile((source.size, source.size), 1, bands, 4, phase)
+    return SceneMaker(f"synthetic {seed}", make, profile, source.is_varied)
 
 
-def _scene(root: Path, source: SceneSource, data: DataConfig) -> SceneMaker:
-    pair, is_reduced = _registered(_read(root, source), source)
+def _scene(
+    name: str,
+    pair: ImagePair,
+    source: SceneSource | FolderSource,
+    data: DataConfig,
+    *,
+    is_reduced: bool = False,
+) -> SceneMaker:
     augmentation, phase = data.augmentation, data.phase
     gains = None if pair.sensor is None else pair.sensor.mtf_gains(pair.spectral.shape[0])
     if gains is None:
         raise SensorModelError(
-            f"The sensor {source.sensor!r} of {source.spatial} has no MTF gains for "
+            f"The sensor {source.sensor!r} of {name} has no MTF gains for "
             f"{pair.spectral.shape[0]} bands; name another sensor, or choose other bands."
         )
 
@@ -127,8 +143,11 @@ def _scene(root: Path, source: SceneSource, data: DataConfig) -> SceneMaker:
         )
         return ReducedPair(reduced, pair.spectral, protocol.record(reduced.profile))
 
-    fine = pair.spectral.shape[1] * pair.spectral.shape[2]
-    return SceneMaker(source.spatial, make, fine, augmentation.refresh > 0)
+    height, width = pair.spectral.shape[1:]
+    ratio = 4 if is_reduced else pair.ratio
+    at = phase or (ratio / 2, ratio / 2)
+    profile = PairProfile((height, width), pair.spatial.shape[0], pair.spectral.shape[0], ratio, at)
+    return SceneMaker(name, make, profile, augmentation.refresh > 0)
 
 
 def drawn_protocol(
@@ -182,86 +201,5 @@ def _displaced(
     return pair.replace(phase=(pair.phase[0] + float(rows), pair.phase[1] + float(columns)))
 
 
-def _read(root: Path, source: SceneSource) -> tuple[ImagePair, bool]:
-    """Return the pair in DN, and whether its spectral image is a reference on the PAN's grid."""
-    sensor = find_sensor(source.sensor)
-    path = root / source.spatial
-    if is_pair_file(path):
-        with open_pairs(path, full_scale=source.full_scale, sensor=sensor) as pairs:
-            pair, gt = pairs.item(0)
-        if gt is None:
-            return pair, False
-        return _reference_pair(pair.spatial, gt, pair.full_scale, sensor), True
-    spatial, valid = _whole(path)
-    scale = source.full_scale or sensor.full_scale
-    if source.gt is not None:
-        gt, gt_valid = _whole(root / source.gt)
-        return _reference_pair(spatial, gt, scale, sensor, valid & gt_valid), True
-    if source.spectral is None:
-        raise ShapeError(f"The source {source.spatial} names neither a spectral image nor a gt.")
-    spectral, coarse_valid = _whole(root / source.spectral)
-    row, column = source.skip
-    spatial, valid = spatial[:, row:, column:], valid[row:, column:]
-    ratio = round(spatial.shape[1] / spectral.shape[1])
-    rows, columns = (
-        min(fine // ratio, coarse)
-        for fine, coarse in zip(spatial.shape[1:], spectral.shape[1:], strict=True)
-    )
-    at = (ratio - 1) / 2 if source.phase is None else source.phase
-    fine = (slice(rows * ratio), slice(columns * ratio))
-    valid = valid[fine] & coarse_valid.repeat(ratio, axis=0).repeat(ratio, axis=1)[fine]
-    pair = ImagePair(
-        spatial[:, *fine], spectral[:, :rows, :columns], ratio, (at, at), scale,
-        sensor=sensor, valid=None if valid.all() else valid,
-    )  # fmt: skip
-    return pair, False
-
-
-def _reference_pair(
-    spatial: np.ndarray,
-    gt: np.ndarray,
-    scale: float | None,
-    sensor: Sensor,
-    valid: Mask | None = None,
-) -> ImagePair:
-    height, width = (side // 4 * 4 for side in gt.shape[1:])
-    pan, reference = (image[:, :height, :width] for image in (spatial, gt))
-    kept = None if valid is None or valid.all() else valid[:height, :width]
-    return ImagePair(pan, reference, 1, (0.0, 0.0), scale, sensor=sensor, valid=kept)
-
-
 def _usable(pair: ImagePair, ratio: int) -> Mask | None:
     return None if pair.valid is None else usable_cells(pair.valid, ratio)
-
-
-def _with_bands(pair: ImagePair, taken: list[int]) -> ImagePair:
-    """Return some of a pair's bands, counted from 0, and what its sensor knows of them."""
-    sensor = pair.sensor
-    if sensor is not None and len(sensor.bands) == len(pair.spectral):
-        sensor = replace(sensor, bands=tuple(sensor.bands[k] for k in taken))
-    return pair.replace(spectral=pair.spectral[taken], sensor=sensor)
-
-
-def _whole(path: Path) -> tuple[Image, Mask]:
-    with open_image(str(path)) as image:
-        pixels, valid = image.read(Window.whole(image.shape), np.float64)
-    return pixels, np.ones(pixels.shape[1:], dtype=bool) if valid is None else valid
-
-
-def _registered(read: tuple[ImagePair, bool], source: SceneSource) -> tuple[ImagePair, bool]:
-    """Take the configured bands and part of a scene."""
-    pair, is_reduced = read
-    if source.bands is not None:
-        if max(source.bands) > pair.spectral.shape[0]:
-            raise BandCountError(
-                f"Band {max(source.bands)} of {source.spectral or source.spatial} is asked for, "
-                f"it has {pair.spectral.shape[0]}."
-            )
-        taken = [band - 1 for band in source.bands]
-        pair = _with_bands(pair, taken)
-    # Cut so that both levels of the reduction stay on whole pixels.
-    step = 4 * pair.ratio if is_reduced else pair.ratio**2
-    height, width = pair.shape
-    top, bottom = (int(height * part) // step * step for part in source.rows)
-    left, right = (int(width * part) // step * step for part in source.columns)
-    return pair.crop(Window(top, left, bottom - top, right - left)), is_reduced

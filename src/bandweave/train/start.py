@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bandweave.degrade.wald import ReducedPair
-from bandweave.errors import ScaleError
+from bandweave.errors import ConfigError, ScaleError
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.convention import require_blur
 from bandweave.methods.preparation import estimates
-from bandweave.methods.table import METHODS
+from bandweave.methods.table import find_method
 from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image, to_unit
@@ -29,7 +29,15 @@ class Starter:
             consistency_noise: λ of the consistency layer, which the base has to pass as well; None
                 for no layer.
             members: Estimates of the base that the network is handed one by one.
+
+        Raises:
+            UnknownMethodError: There is no method of the base's name.
+            ConfigError: The base is a network.
         """
+        if base is not None and find_method(base).create is None:
+            raise ConfigError(
+                f"A network cannot start from the network {base!r}; name a closed form."
+            )
         self._base = base
         self._noise = consistency_noise
         self._members = members
@@ -66,9 +74,9 @@ class Starter:
     def start(self, pair: ImagePair) -> Image:
         """Return what the network starts from `(M C, H, W)`, physical, consistent if asked."""
         assert self._base is not None
-        entry = METHODS[self._base]
-        assert entry.create is not None
-        method = entry.create()
+        create = find_method(self._base).create
+        assert create is not None
+        method = create()
         fitted = fit_method(method, ArraySource(pair), RunLimits(workers=1))
         step = None
         if self._noise is not None:

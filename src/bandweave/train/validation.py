@@ -22,6 +22,7 @@ from bandweave.radiometry import Image
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
 from bandweave.train.config import PatchSource, TrainConfig
+from bandweave.train.needs import require_fit
 from bandweave.train.simulate import scene_makers
 
 METRICS = ("psnr", "sam", "ergas")
@@ -38,7 +39,8 @@ class Validation:
         """Make the validation images: always the same ones, one version each.
 
         Raises:
-            FusionError: A file is missing or unreadable, or does not fit what the source says.
+            FusionError: A file is missing or unreadable, or does not fit what the source says or
+                what the network needs.
         """
         images: list[tuple[str, ReducedPair]] = []
         for source in config.data.validation:
@@ -48,6 +50,8 @@ class Validation:
             for maker in scene_makers(source, config.data):
                 generator = np.random.default_rng([config.seed, 3])
                 images.append((maker.name, maker.make(generator)))
+        for name, made in images:
+            require_fit(made.pair.profile, config, name, is_learned=False)
         return cls(tuple(images))
 
     def scores(self, weights: Weights, threads: int | None = None) -> dict[str, dict[str, float]]:

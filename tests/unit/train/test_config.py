@@ -42,6 +42,10 @@ def test_overrides_reach_inner_values(tmp_path: Path) -> None:
         ("loss=huber", "loss"),
         ("consistent=true", "consistent"),
         ("network.start=base", "base"),
+        ("network.config.bands=8", "band_names lists 4 bands, network.config.bands is 8"),
+        ("data.validation=[{kind='scene', spatial='p', sensor='wv3', columns=[0.5, 0.5]}]", "0.5"),
+        ("data.validation=[{kind='folder', sensor='wv3', bands=[0, 1]}]", "bands.0"),
+        ("data.validation=[{kind='synthetic', seeds=[4, 4]}]", "greater one, got 4 and 4"),
     ],
 )
 def test_wrong_overrides_are_one_sentence(tmp_path: Path, override: str, message: str) -> None:

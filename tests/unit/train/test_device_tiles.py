@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from bandweave.methods.nets.attention import SpatialAttention
 from bandweave.methods.nets.table import find_network
+from bandweave.pair import PairProfile
 from bandweave.train import runtime
 from bandweave.train.batches import Batches, Material, ScenePool
 from bandweave.train.config import TrainConfig
@@ -57,8 +58,13 @@ class Numbered(Starter):
 
 def pool(refresh: int) -> ScenePool:
     makers = [
-        SceneMaker(name, lambda rng: int(rng.integers(1000)), height * width, name == "high")  # type: ignore[arg-type, return-value]
-        for name, (height, width) in SHAPES.items()
+        SceneMaker(
+            name,
+            lambda rng: int(rng.integers(1000)),  # type: ignore[arg-type, return-value]
+            PairProfile(shape, 1, 3, RATIO, (2.0, 2.0)),
+            name == "high",
+        )
+        for name, shape in SHAPES.items()
     ]
     return ScenePool(makers, Numbered(None, None), 1, 2, refresh, True)
 

@@ -359,11 +359,62 @@ def test_truncated_and_foreign_data_are_one_sentence(data: Path, tmp_path: Path)
     (tmp_path / "train.h5").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FusionError, match=r"train\.h5"):
         run(small_config(tmp_path), tmp_path / "a")
-    write_patches(tmp_path / "train.h5", bands=3)
-    with pytest.raises(FusionError, match="4 spectral bands"):
-        run(small_config(tmp_path), tmp_path / "b")
     with pytest.raises(FusionError, match="does not exist"):
-        run(small_config(tmp_path / "nowhere"), tmp_path / "c")
+        run(small_config(tmp_path / "nowhere"), tmp_path / "b")
+    with h5py.File(data / "train.h5") as file, h5py.File(tmp_path / "train.h5", "w") as packed:
+        for key, images in file.items():
+            packed.create_dataset(
+                key, data=images[()], chunks=(1, *images.shape[1:]), shuffle=1, compression="gzip"
+            )
+    content = bytearray((tmp_path / "train.h5").read_bytes())
+    half = slice(len(content) // 2, len(content) // 2 + 4000)
+    content[half] = bytes(byte ^ 0x5A for byte in content[half])
+    (tmp_path / "train.h5").write_bytes(content)
+    with pytest.raises(FileFormatError, match=r"train\.h5 could not be read at .*damaged"):
+        run(small_config(tmp_path), tmp_path / "c")
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+@pytest.mark.parametrize(
+    ("settings", "bands", "message"),
+    [
+        ({}, 3, r"1 spatial and 4 spectral bands, other\.h5.* has 1 and 3"),
+        ({"ratio": 2}, 4, r"ratio 2, (train|other)\.h5.* has ratio 4"),
+    ],
+)
+def test_sources_that_do_not_suit_the_network_are_named_before_the_first_step(
+    data: Path, tmp_path: Path, part: str, settings: dict[str, int], bands: int, message: str
+) -> None:
+    """Whichever source is odd, and whether it is learned from or only scored."""
+    write_patches(data / "other.h5", count=2, bands=bands)
+    sources = [
+        {"kind": "patches", "path": f"{name}.h5", "full_scale": 2047} for name in ("train", "other")
+    ]
+    config = small_config(
+        data,
+        network={"config": {"bands": 4, "width": 4, "head_width": 2, **settings}},
+        data={"root": str(data), "training": sources[:1], part: sources},
+    )
+    told: list[str] = []
+    with pytest.raises(FusionError, match=message):
+        train(config, tmp_path / "run", told.append)
+    assert not told
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"start": "interpolation", "architecture": "pnn", "config": {"bands": 4}}, "for u2net, not for pnn"),
+        ({"config": {"bands": 4, "base": "gss"}}, "no method 'gss'; known methods are"),
+        ({"config": {"bands": 4, "base": "pnn"}}, "cannot start from the network 'pnn'"),
+        ({"config": {"bands": 4}, "weights": "u2net-l-wv"}, "bands=4.*u2net-l-wv are of .*bands=8"),
+    ],
+)  # fmt: skip
+def test_networks_that_cannot_begin_so_are_one_sentence(
+    data: Path, tmp_path: Path, network: dict[str, object], message: str
+) -> None:
+    with pytest.raises(FusionError, match=message):
+        run(small_config(data, network=network), tmp_path / "run")
 
 
 @pytest.mark.slow
