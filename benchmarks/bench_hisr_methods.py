@@ -173,7 +173,7 @@ def measured(
     start, worked = time.perf_counter(), time.process_time()
     fused = fitted.fuse(reduced.pair)
     seconds, processor = time.perf_counter() - start, time.process_time() - worked
-    step = Consistency(TRUE_SPREAD, 0.0, RESPONSE)
+    step = Consistency(TRUE_SPREAD, 0.0, RESPONSE, is_nonnegative=True)
     return {
         **scored(fused, reduced),
         "consistent": scored(step.apply(fused, reduced.pair), reduced),

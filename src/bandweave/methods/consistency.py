@@ -18,6 +18,11 @@ it,
 
 Both steps commute where all bands have one point spread, so that one of each is the nearest image
 that meets both conditions. A PAN is no exact mixture of the bands: it asks for nothing.
+
+Light is not negative. Where a scene is known to have no negative values, those of x₀ are raised to
+0 first. The set of such images is convex like that of both conditions, so that neither move can
+lengthen the distance to the scene (λ = 0). It matters to methods that meet both images already and
+miss the scene within what these leave open.
 """
 
 from __future__ import annotations
@@ -78,6 +83,9 @@ class Consistency:
     """λ, 0 or more: variance of the noise in the images over that of the error in x₀."""
     response: ResponseMatrix | None = None
     """P `(c, C)` where the spatial image is made of the spectral bands, else None."""
+    is_nonnegative: bool = False
+    """Whether the scene has no negative values: those of x₀ are then raised to 0 before the steps,
+    but for coarse pixels that are negative themselves. The result may still fall below 0."""
 
     def __post_init__(self) -> None:
         if not self.noise >= 0:
@@ -99,6 +107,8 @@ class Consistency:
             SensorModelError: A gain is outside (0, 1), or too low for so small a λ.
             ShapeError: The image does not lie on the pair's fine grid.
         """
+        if self.is_nonnegative:
+            hrms = _raised(hrms, pair)
         for _ in range(self._turns):
             hrms = self._seen_as_spectral(hrms, pair)
             if self.response is not None:
@@ -183,6 +193,15 @@ class Consistency:
         assert coarse is not None
         counted: Mask = (share > _SEEN) & coarse
         return counted
+
+
+def _raised(hrms: Image, pair: ImagePair) -> Image:
+    """Return the image without negative values, but where the spectral image is negative, too.
+
+    Noise and atmospheric corrections leave some there, which the step has to give back.
+    """
+    is_low = (pair.spectral < 0).repeat(pair.ratio, axis=1).repeat(pair.ratio, axis=2)
+    return np.where(is_low, hrms, np.maximum(hrms, 0))
 
 
 def seen_as_spatial(

@@ -101,7 +101,9 @@ def consistency_of(
         note(f"Consistency: MTF gains {shown} of {sensor.name}, noise {noise:g}.")
         for assumption in sensor.assumptions:
             note(f"Assumption: {assumption}.")
-    return Consistency(blur, noise, sensor.response)
+    # Beside a point spread the images are light on a scale from 0; PAN and MS keep the plain step.
+    is_light = isinstance(blur, PointSpread)
+    return Consistency(blur, noise, sensor.response, is_nonnegative=is_light)
 
 
 def _usual_noise(blur: Blur, found: InstrumentEstimate | None) -> float:

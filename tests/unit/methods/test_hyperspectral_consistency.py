@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,39 @@ def test_the_result_is_the_nearest_of_all_that_meet_both_conditions(rng) -> None
     away = np.linalg.lstsq(conditions, wanted - conditions @ x0.ravel(), rcond=1e-10)[0]
     got = Consistency(psf, 0.0, RESPONSE).apply(x0, pair)
     np.testing.assert_allclose(got, x0 + away.reshape(x0.shape), atol=1e-6)
+
+
+def dark_pair(rng, lift: float) -> tuple[ImagePair, np.ndarray, np.ndarray]:
+    """Return a pair whose darkest half is `lift`, its scene, and an estimate that is off by 60."""
+    psf, ratio = SPREADS["apart"]
+    truth = np.maximum(smooth_truth(4, 84, 76) - 500, 0) + lift
+    coarse = Instrument(psf, ratio, (0, 0)).observe(truth)
+    pair = ImagePair(np.tensordot(RESPONSE, truth, axes=1), coarse, ratio, (2.0, 2.0))
+    return pair, truth, truth + rng.normal(0, 60, truth.shape)
+
+
+def test_a_scene_without_negative_values_is_never_left_further_away(rng) -> None:
+    pair, truth, x0 = dark_pair(rng, lift=0)
+    plain = Consistency(SPREADS["apart"][0], 0.0, RESPONSE)
+    light = replace(plain, is_nonnegative=True)
+    clipped, moved, raised = np.maximum(x0, 0), plain.apply(x0, pair), light.apply(x0, pair)
+    away = [np.linalg.norm(x - truth) for x in (x0, clipped, np.maximum(moved, 0), raised)]
+    assert away[0] > away[1] > away[3]
+    assert away[2] > away[3]
+    seen = Instrument(plain.blur, 4, pair.phase).observe(raised)
+    np.testing.assert_allclose(seen, pair.spectral, atol=1e-9)
+    np.testing.assert_allclose(np.tensordot(RESPONSE, raised, axes=1), pair.spatial, atol=1e-9)
+
+
+def test_where_the_coarse_image_is_negative_nothing_is_raised(rng) -> None:
+    pair, _, x0 = dark_pair(rng, lift=-20)
+    plain = Consistency(SPREADS["apart"][0], 0.0, RESPONSE)
+    got = replace(plain, is_nonnegative=True).apply(x0, pair)
+    below = (pair.spectral < 0).all(axis=0).repeat(4, axis=0).repeat(4, axis=1)
+    assert 0.2 < below.mean() < 0.8
+    expected = plain.apply(x0, pair)
+    np.testing.assert_array_equal(got[:, below], expected[:, below])
+    assert (got != expected)[:, ~below].any()
 
 
 def test_noise_weighs_the_spectral_step_as_least_squares_do(rng) -> None:

@@ -51,6 +51,15 @@ def test_by_default_a_hyperspectral_pair_is_regressed_with_what_it_tells(rng) ->
     assert np.mean((fused - scene) ** 2) < 0.2 * np.mean((plain - scene) ** 2)
 
 
+def test_a_hyperspectral_pair_is_taken_for_light_and_a_pan_is_left_alone(rng) -> None:
+    pair, _ = make_pair(rng)
+    pan = pair.replace(spatial=pair.spatial[:1], spectral=pair.spectral[:4])
+    for one, gain, is_light in ((pair, None, True), (pan, (0.3,), False)):
+        job = prepare_job(ArrayScene(one), FuseConfig(align="off", consistent=True, mtf_gain=gain))
+        assert job.consistency is not None
+        assert job.consistency.is_nonnegative == is_light
+
+
 def test_methods_that_need_no_model_get_none(rng) -> None:
     _, notes = fuse(make_pair(rng)[0], method="exp")
     assert not any("Sensor model" in note for note in notes)
