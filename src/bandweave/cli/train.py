@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import click
 
 from bandweave.errors import MissingExtraError
+from bandweave.methods.nets.table import find_network
 
 
 def _tell(text: str) -> None:
@@ -55,15 +57,19 @@ def command(
     PRESET ...`, or `accelerate launch --multi_gpu --num_processes 2 -m ...`.
     """
     # Late: the settings can be shown without loading torch.
-    from bandweave.train.config import load_config, with_overrides  # noqa: PLC0415
     from bandweave.train.presets import find_preset  # noqa: PLC0415
+    from bandweave.train.settings import load_config, with_overrides  # noqa: PLC0415
 
-    changes = list(overrides) if data is None else [f'data.root="{data}"', *overrides]
+    # A text in JSON is one in TOML, whatever the folder's name holds.
+    root = [] if data is None else [f"data.root={json.dumps(data, ensure_ascii=False)}"]
+    changes = [*root, *overrides]
     if Path(recipe).suffix == ".toml":
         config = load_config(recipe, changes)
     else:
         config = with_overrides(find_preset(recipe), changes)
     if dry_run:
+        network = config.network
+        find_network(network.architecture).configure(network.config, source=config.name)
         click.echo(config.model_dump_json(indent=2))
         return
     try:

@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from bandweave.errors import ConfigError
 from bandweave.run_config import RunConfig
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -318,73 +307,3 @@ class TrainConfig(RunConfig):
     def digest(self) -> str:
         """Return what distinguishes this run: SHA-256 of its settings, 12 digits."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
-
-
-def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
-    """Read a configuration from TOML.
-
-    Args:
-        path: File with the fields of `TrainConfig`.
-        overrides: `key.inner=value`, see `with_overrides`.
-
-    Raises:
-        ConfigError: The file cannot be read, or a key or value is wrong.
-    """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} could not be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no TOML file: {error}.") from error
-    return _validated(_overridden(content, overrides), str(path))
-
-
-def with_overrides(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """Return a configuration with some values changed.
-
-    Args:
-        config: Where to start from.
-        overrides: `key.inner=value`; the value is TOML, or text where it is none.
-
-    Raises:
-        ConfigError: There is no such key, or the value does not fit.
-    """
-    if not overrides:
-        return config
-    return _validated(_overridden(config.model_dump(mode="json"), overrides), config.name)
-
-
-def _overridden(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set needs key=value, got {override!r}.")
-        *outer, last = key.strip().split(".")
-        inner: Any = content
-        for name in outer:
-            if isinstance(inner, list) and name.isdecimal() and int(name) < len(inner):
-                inner = inner[int(name)]
-                continue
-            if not isinstance(inner, dict) or (name in inner and inner[name] is None):
-                raise ConfigError(f"--set {key}: there is nothing called {name!r} to set within.")
-            inner = inner.setdefault(name, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {key}: {outer[-1]!r} has no parts.")
-        inner[last] = _value(text)
-    return content
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return None if text.strip() in ("none", "null") else text
-
-
-def _validated(content: Mapping[str, Any], source: str) -> TrainConfig:
-    try:
-        return TrainConfig.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the configuration"
-        raise ConfigError(f"{source}: {where}: {first['msg']}.") from error

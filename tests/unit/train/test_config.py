@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bandweave.errors import ConfigError
-from bandweave.train.config import Cosine, StepDecay, load_config, with_overrides
+from bandweave.train.config import Cosine, StepDecay
 from bandweave.train.presets import PRESETS, find_preset
 from bandweave.train.schedule import learning_rate
+from bandweave.train.settings import load_config, with_overrides
+from commands import Run, refused
 from training import small_config
 
 
@@ -36,10 +39,20 @@ def test_overrides_reach_inner_values(tmp_path: Path) -> None:
     ("override", "message"),
     [
         ("steps", "key=value"),
-        ("stepz=3", "stepz"),
-        ("optimiser.nesterov=1", "nesterov"),
-        ("steps=0", "steps"),
-        ("loss=huber", "loss"),
+        ("stepz=3", "small: there is no setting 'stepz'; there are name, about, network"),
+        ("optimiser.nesterov=1", "no setting 'optimiser.nesterov'; there are kind, learning_rate"),
+        (
+            "schedule={kind='step', each=3}",
+            "setting 'schedule.each'; there are kind, every, factor.",
+        ),
+        (
+            "data.training.0.pathh=x",
+            "no setting 'data.training.0.pathh'; there are kind, path, full",
+        ),
+        ("data.training.1.path=x", "nothing called '1' to set within"),
+        ("data.training=[{kind='tiles'}]", "data.training.0: .*'scene', 'folder', 'patches'"),
+        ("steps=0", "steps: .* greater than or equal to 1, got 0"),
+        ("loss=huber", "loss: .* 'l1', 'mse', .* got 'huber'"),
         ("consistent=true", "consistent"),
         ("network.start=base", "base"),
         ("network.config.bands=8", "band_names lists 4 bands, network.config.bands is 8"),
@@ -57,7 +70,7 @@ def test_wrong_overrides_are_one_sentence(tmp_path: Path, override: str, message
 def test_a_file_says_the_same_as_a_preset(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text('name = "x"\nsteps = "many"\n')
-    with pytest.raises(ConfigError, match=r"run\.toml"):
+    with pytest.raises(ConfigError, match=r"run\.toml: settings are missing: about, network, data"):
         load_config(path)
     path.write_text("name = ")
     with pytest.raises(ConfigError, match="no TOML"):
@@ -84,3 +97,11 @@ def test_schedules() -> None:
     decay = StepDecay(every=56_200)
     assert learning_rate(decay, 1e-3, 56_199, 200_000) == 1e-3
     assert learning_rate(decay, 1e-3, 199_999, 200_000) == 1e-3 / 8
+
+
+def test_a_dry_run_checks_the_network_too(run: Run) -> None:
+    arguments = ("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.widht=3")
+    refused(run(*arguments), "setting 'widht' that it does not have; it has bands")
+    status, out, _ = run("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.width=8")
+    assert status == 0
+    assert json.loads(out)["network"]["config"]["width"] == 8
