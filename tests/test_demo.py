@@ -28,7 +28,7 @@ def test_the_demo_leaves_files_a_picture_and_a_table(tmp_path, capsys) -> None:
     out = tmp_path / "demo"
     assert demo("--out", out, "--size", 192, "--json") == 0
     table = {row["method"]: row for row in json.loads(capsys.readouterr().out)}
-    assert list(table) == ["exp", "bt_h", "u2net"]
+    assert list(table) == ["exp", "bt_h", "u2net_ensemble"]
     with rasterio.open(out / "truth.tif") as file:
         truth = file.read().astype(float)
     for method, row in table.items():
@@ -51,7 +51,7 @@ def test_the_shipped_weights_beat_interpolation_and_bt_h(tmp_path, seed) -> None
     scene = synthetic_scene(seed, (320, 320))
     pan, ms, _ = scene.write_geotiff_pair(tmp_path)
     scores = {}
-    for method in ("exp", "bt_h", "u2net"):
+    for method in ("exp", "bt_h", "u2net_ensemble"):
         out = tmp_path / f"{method}.tif"
         fuse(pan, ms, out, method=method, sensor="wv3")
         with rasterio.open(out) as file:
@@ -62,7 +62,7 @@ def test_the_shipped_weights_beat_interpolation_and_bt_h(tmp_path, seed) -> None
             -ergas(fused, scene.gt, ratio=4),
         )
     for rival in ("exp", "bt_h"):
-        assert all(np.greater(scores["u2net"], scores[rival])), scores
+        assert all(np.greater(scores["u2net_ensemble"], scores[rival])), scores
 
 
 def test_one_stretch_serves_all_panels(rng) -> None:

@@ -45,19 +45,21 @@ def select_method(config: FuseConfig, profile: PairProfile) -> Selection:
         MissingWeightsError: A learned method was asked for and no weights fit.
     """
     if config.method is None and config.weights is None:
-        return _default(profile)
+        return _default(config, profile)
     if config.weights is not None:
         return _given(config.method, config.weights)
     assert config.method is not None
     entry = find_method(config.method)
     if not entry.is_learned:
         return Selection(entry, f"{entry.name} as asked for.")
-    found = [one for one in _fitting_weights(profile) if one[1].architecture == entry.id]
+    fitting = _fitting_weights(profile)
+    found = [one for one in fitting if one[1].architecture == entry.id]
     if not found:
+        others = " or ".join(f"--weights {name}" for name, _ in fitting)
         raise MissingWeightsError(
             f"No shipped weights of {entry.name} fit {describe(profile)}; give --weights FILE, "
-            f"or use --method {classical_default(profile)}. `bandweave weights` lists what there "
-            "is."
+            f"or use {others or f'--method {classical_default(profile)}'}. `bandweave weights` "
+            "lists what there is."
         )
     name, card = found[0]
     return Selection(entry, f"{entry.name} with the shipped weights {name}.", name, card)
@@ -83,24 +85,36 @@ def _given(method: str | None, weights: str) -> Selection:
     return Selection(entry, reason, weights, card)
 
 
-def _default(profile: PairProfile) -> Selection:
+def _default(config: FuseConfig, profile: PairProfile) -> Selection:
     from bandweave.methods.nets.card import RESEARCH_ONLY  # noqa: PLC0415  # slow to load
 
     fitting = _fitting_weights(profile)
     # Research weights have to be asked for: they may not suit what the result is made for.
     free = [found for found in fitting if found[1].licence != RESEARCH_ONLY]
-    if free:
-        name, card = free[0]
+    is_known = config.mtf_gain is not None or _is_known(profile)
+    ready = [found for found in free if is_known or not found[1].consistent]
+    if ready:
+        name, card = ready[0]
         entry = find_method(card.architecture)
         reason = f"{entry.name}, since the shipped weights {name} fit {describe(profile)}."
         return Selection(entry, reason, name, card)
     best = classical_default(profile)
     why = f"no shipped weights fit {describe(profile)}"
-    if fitting:
+    if free:
+        why = f"the shipped weights {free[0][0]}, which fit, need the MTF gains (--mtf-gain)"
+    elif fitting:
         name = fitting[0][0]
         why = f"the shipped weights {name}, which fit, are for {RESEARCH_ONLY} (--weights {name})"
     reason = f"{best}, the best classical method here, since {why}."
     return Selection(find_method(best), reason)
+
+
+def _is_known(profile: PairProfile) -> bool:
+    """Tell whether it is known how the sensor sees."""
+    sensor = profile.sensor
+    return sensor is not None and (
+        sensor.psf is not None or sensor.mtf_gains(profile.bands) is not None
+    )
 
 
 def needs_instruments(config: FuseConfig, profile: PairProfile, selection: Selection) -> bool:
@@ -111,11 +125,7 @@ def needs_instruments(config: FuseConfig, profile: PairProfile, selection: Selec
     """
     if config.psf is not None or config.srf is not None:
         return True
-    sensor = profile.sensor
-    is_known = sensor is not None and (
-        sensor.psf is not None or sensor.mtf_gains(profile.bands) is not None
-    )
-    if profile.spatial_bands == 1 or is_known:
+    if profile.spatial_bands == 1 or _is_known(profile):
         return False
     card = selection.card
     is_trained_so = card is not None and card.consistent

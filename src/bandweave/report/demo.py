@@ -29,7 +29,7 @@ from bandweave.window import Window
 
 SEED = 3
 """Seed of the scene; neither trained on nor validated with."""
-METHODS = {"exp": "interpolation", "bt_h": "BT-H, classical", "u2net": "U2Net-L, shipped"}
+METHODS = {"exp": "interpolation", "bt_h": "BT-H, classical", "u2net_ensemble": "U2Net-L, shipped"}
 _WEIGHTS = "u2net-l-wv"
 _SHOWN = 300  # pixels per side of a panel
 _ZOOM = 60  # pixels per side of the enlarged part
@@ -86,7 +86,7 @@ def run_demo(
             ms,
             out,
             method=method,
-            weights=_WEIGHTS if method == "u2net" else None,
+            weights=_WEIGHTS if method == "u2net_ensemble" else None,
             sensor="wv3",
             overwrite=True,
             tell=tell,

@@ -38,6 +38,24 @@ def test_research_weights_are_named_but_not_taken(monkeypatch: pytest.MonkeyPatc
     assert asked.weights == "u2net-wv"
 
 
+@pytest.mark.parametrize("sensor", ["gf2", "ikonos", "ge1"])
+def test_four_bands_have_free_weights(sensor: str) -> None:
+    assert select_method(FuseConfig(), profile(sensor, 4)).weights == "u2net-l-4band"
+
+
+def test_weights_that_end_consistent_wait_for_the_mtf_gains() -> None:
+    chosen = select_method(FuseConfig(), profile("gf1", 4))
+    assert chosen.entry.id == "pracs"
+    assert "u2net-l-4band, which fit, need the MTF gains (--mtf-gain)" in chosen.reason
+    told = FuseConfig(mtf_gain=(0.3, 0.3, 0.3, 0.3))
+    assert select_method(told, profile("gf1", 4)).weights == "u2net-l-4band"
+
+
+def test_a_network_without_fitting_weights_names_one_that_has_them() -> None:
+    with pytest.raises(MissingWeightsError, match=r"No shipped weights of PNN fit .*u2net-l-wv"):
+        select_method(FuseConfig(method="pnn"), profile("wv3", 8))
+
+
 def test_without_fitting_weights_the_best_classical_method() -> None:
     chosen = select_method(FuseConfig(), profile("landsat8", 7, 2))
     assert chosen.entry.id == "pracs"

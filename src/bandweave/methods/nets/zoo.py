@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WEIGHTS: dict[str, str] = {
     "u2net-l-wv": "u2net-l-wv.safetensors",
+    "u2net-l-4band": "u2net-l-4band.safetensors",
     "u2net-wv": "u2net-wv.safetensors",
     "u2net-4band": "u2net-4band.safetensors",
     "u2net-cave": "u2net-cave.safetensors",
