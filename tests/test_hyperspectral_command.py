@@ -112,6 +112,21 @@ def test_an_envi_cube_with_its_wavelengths(images, tmp_path, run) -> None:
     assert {path.name for path in tmp_path.glob("*out*")} == {"out.tif", "out.img", "out.hdr"}
 
 
+def test_a_geotiff_with_wavelengths_where_gdal_puts_them(images, tmp_path, run) -> None:
+    _, sharp, coarse = images
+    msi, hsi = write(tmp_path / "msi.tif", sharp, 1.0), write(tmp_path / "hsi.tif", coarse, 4.0)
+    with rasterio.open(hsi, "r+") as file:
+        for band, centre in enumerate(WAVELENGTHS, start=1):
+            said = {"CENTRAL_WAVELENGTH_UM": str(centre / 1000), "FWHM_UM": "0.01"}
+            file.update_tags(band, ns="IMAGERY", **said)
+    run("fuse", msi, hsi, tmp_path / "out.tif", "--method", "exp", "-q")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        tags = [file.tags(band) for band in file.indexes]
+    assert [float(band["wavelength"]) * 1000 for band in tags] == pytest.approx(WAVELENGTHS)
+    assert {band["wavelength_units"] for band in tags} == {"Micrometers"}
+    assert {band["fwhm"] for band in tags} == {"0.01"}
+
+
 def find(value: object, key: str) -> float:
     """Return the first number under a key, however deep."""
     if isinstance(value, dict):

@@ -19,11 +19,9 @@ from bandweave.grid import Grid
 from bandweave.pair import Mask
 from bandweave.radiometry import Image, to_unit
 from bandweave.raster.image import open_image
+from bandweave.raster.spectral import centre_wavelength
 from bandweave.sensors import find_sensor
 from bandweave.window import Window
-
-_NANOMETRES = {"nanometers": 1.0, "nanometres": 1.0, "nm": 1.0}
-_MICROMETRES = {"micrometers": 1000.0, "micrometres": 1000.0, "um": 1000.0, "microns": 1000.0}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +59,10 @@ def read_hyperspectral(path: str | Path) -> HyperspectralImage:
     """
     with open_image(path) as image:
         cube, valid = image.read(Window.whole(image.shape), np.float32)
-        tags = image.facts.band_tags
-        return HyperspectralImage(cube, valid, _wavelengths(tags), image.grid)
+        centres = [centre_wavelength(tags) for tags in image.facts.band_tags]
+        known = tuple(centre for centre in centres if centre is not None)
+        wavelengths = known if known and len(known) == len(centres) else None
+        return HyperspectralImage(cube, valid, wavelengths, image.grid)
 
 
 def find_response(name: str, wavelengths: Sequence[float] | None) -> SpectralResponse:
@@ -133,16 +133,3 @@ def hyperspectral_scene(
     valid = None if image.valid is None else usable_cells(image.valid[rows, cols], ratio)
     pair = made.pair.replace(valid=valid, grid=image.grid.window(whole))
     return MadeScene(type(made)(pair, made.gt, made.record), imresize(pair.spectral, ratio))
-
-
-def _wavelengths(tags: Sequence[dict[str, str]]) -> tuple[float, ...] | None:
-    """Read the band centres as GDAL reports those of ENVI headers."""
-    centres = []
-    for band in tags:
-        unit = band.get("wavelength_units", "nm").strip().lower()
-        factor = {**_NANOMETRES, **_MICROMETRES}.get(unit)
-        try:
-            centres.append(float(band["wavelength"]) * (factor or float("nan")))
-        except (KeyError, ValueError):
-            return None
-    return tuple(centres) if centres and np.all(np.isfinite(centres)) else None

@@ -31,6 +31,7 @@ from bandweave.raster.mask import (
     mask_rule,
 )
 from bandweave.raster.opening import quiet_open
+from bandweave.raster.spectral import spectral_tags
 from bandweave.window import Window
 
 RasterPath = str | os.PathLike[str]
@@ -334,7 +335,9 @@ def _facts(
         scales=chosen(dataset.scales),
         offsets=chosen(dataset.offsets),
         units=chosen(dataset.units),
-        band_tags=tuple(dataset.tags(i) for i in indexes),
+        band_tags=tuple(
+            spectral_tags(dataset.tags(i), dataset.tags(i, ns="IMAGERY")) for i in indexes
+        ),
         tags=dataset.tags(),
         rpcs=dataset.rpcs,
         has_gcps=bool(dataset.gcps[0]),

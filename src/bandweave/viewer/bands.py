@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from rasterio.enums import ColorInterp
@@ -11,14 +10,13 @@ from rasterio.enums import ColorInterp
 from bandweave.raster.bandorder import plain_name
 from bandweave.raster.image import RasterFacts
 from bandweave.raster.metadata import stated_sensor
+from bandweave.raster.spectral import centre_wavelength
 
 _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 _NAMES = ("red", "green", "blue")
 _WAVELENGTHS = (660.0, 550.0, 470.0)  # nanometres: the middles of red, green and blue
 _FAR = 60.0
 """Nanometres from the middle of a colour beyond which a band is not that colour."""
-_NANOMETRES = {"nanometers": 1.0, "nanometer": 1.0, "nm": 1.0}
-_NANOMETRES |= {"micrometers": 1e3, "micrometer": 1e3, "um": 1e3, "µm": 1e3}
 # Red, green and blue by the number of bands, where the file says nothing: coastal to NIR2 of eight
 # bands, blue to NIR of four.
 _BY_COUNT = {3: (1, 2, 3), 4: (3, 2, 1), 8: (5, 3, 2)}
@@ -39,7 +37,7 @@ def band_labels(facts: RasterFacts) -> tuple[BandLabel, ...]:
     labels = []
     for place, (index, name) in enumerate(zip(facts.indexes, facts.descriptions, strict=True)):
         band = None if known is None else known[place]
-        stated = _stated_wavelength(facts.band_tags[place])
+        stated = centre_wavelength(facts.band_tags[place])
         wavelength = stated if stated is not None or band is None else band.wavelength
         labels.append(BandLabel(name or (band.name if band else f"band {index}"), wavelength))
     return tuple(labels)
@@ -80,10 +78,3 @@ def _by_wavelength(wavelengths: Sequence[float | None]) -> tuple[int, ...] | Non
     found = tuple(min(range(len(known)), key=lambda k: abs(known[k] - w)) for w in _WAVELENGTHS)
     is_near = all(abs(known[k] - w) < _FAR for k, w in zip(found, _WAVELENGTHS, strict=True))
     return tuple(k + 1 for k in found) if is_near else None
-
-
-def _stated_wavelength(tags: dict[str, str]) -> float | None:
-    unit = _NANOMETRES.get(tags.get("wavelength_units", "").lower())
-    with suppress(ValueError, KeyError):
-        return None if unit is None else float(tags["wavelength"]) * unit
-    return None

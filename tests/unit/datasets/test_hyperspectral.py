@@ -61,6 +61,37 @@ def test_wavelengths_are_read_from_an_envi_header(tmp_path, rng, units, factor):
     )
 
 
+def write_described(path, tags, namespace=None):
+    """Write two bands whose tags are `tags`, the second without any where that is None."""
+    with rasterio.open(
+        path, "w", driver="GTiff", height=8, width=8, count=2, dtype="uint8",
+        transform=rasterio.Affine(30, 0, 0, 0, -30, 0),
+    ) as file:  # fmt: skip
+        file.write(np.ones((2, 8, 8), np.uint8))
+        for band, own in enumerate(tags, start=1):
+            file.update_tags(band, ns=namespace, **own)
+
+
+def test_wavelengths_are_read_from_gdals_place_for_them(tmp_path):
+    tags = [{"CENTRAL_WAVELENGTH_UM": "0.4505"}, {"CENTRAL_WAVELENGTH_UM": "2.2"}]
+    write_described(tmp_path / "a.tif", tags, "IMAGERY")
+    assert read_hyperspectral(tmp_path / "a.tif").wavelengths == pytest.approx((450.5, 2200))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {},
+        {"wavelength": "blue"},
+        {"wavelength": "nan"},
+        {"wavelength": "5", "wavelength_units": "Index"},
+    ],
+)
+def test_wavelengths_are_known_of_all_bands_or_of_none(tmp_path, second):
+    write_described(tmp_path / "a.tif", [{"wavelength": "450"}, second])
+    assert read_hyperspectral(tmp_path / "a.tif").wavelengths is None
+
+
 def test_responses_that_cannot_be_made_are_refused(tmp_path):
     with pytest.raises(SensorModelError, match="states none"):
         find_response("gf2", None)
