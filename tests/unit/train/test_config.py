@@ -30,7 +30,7 @@ def test_overrides_reach_inner_values(tmp_path: Path) -> None:
     )
     assert (changed.steps, changed.optimiser.learning_rate, changed.name) == (3, 0.5, "other")
     assert changed.data.training[0].full_scale == 1023
-    assert changed.network.config["width"] == 8
+    assert changed.network.config["width"] == 64
     assert changed.digest != config.digest
     assert with_overrides(config, []) == config
 
@@ -102,6 +102,6 @@ def test_schedules() -> None:
 def test_a_dry_run_checks_the_network_too(run: Run) -> None:
     arguments = ("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.widht=3")
     refused(run(*arguments), "setting 'widht' that it does not have; it has bands")
-    status, out, _ = run("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.width=8")
+    status, out, _ = run("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.width=64")
     assert status == 0
-    assert json.loads(out)["network"]["config"]["width"] == 8
+    assert json.loads(out)["network"]["config"]["width"] == 64
