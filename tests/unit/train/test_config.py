@@ -30,7 +30,7 @@ def test_overrides_reach_inner_values(tmp_path: Path) -> None:
     )
     assert (changed.steps, changed.optimiser.learning_rate, changed.name) == (3, 0.5, "other")
     assert changed.data.training[0].full_scale == 1023
-    assert changed.network.config["width"] == 64
+    assert changed.network.config["width"] == 8
     assert changed.digest != config.digest
     assert with_overrides(config, []) == config
 
