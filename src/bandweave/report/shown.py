@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bandweave.radiometry import Image
+from bandweave.report.colours import Colours
 from bandweave.report.kept import KeptImages, KeptScene
 from bandweave.report.pixels import busiest, typical_pixels
-from bandweave.report.quicklook import GAMMA, QUANTILES, Pixels, Stretch, natural_colour
+from bandweave.report.quicklook import GAMMA, QUANTILES, Pixels, Stretch
 from bandweave.report.records import Record
 from bandweave.window import Window
 
 LARGEST_SIDE = 512
 """Pixels per side shown of an image; of a larger one the part in which it varies most."""
-_RGB = (660.0, 550.0, 470.0)
-"""Nanometres nearest to which a band is shown as red, green and blue."""
 _ERROR_QUANTILE = 99.5
 """Percent of a method's pixels whose error the scale of that method alone would span."""
 ERROR_GAMMA = 0.5
@@ -57,8 +56,8 @@ class ShownImage:
     reference: Layer | None
     methods: tuple[Layer, ...]
     """In the order of the table."""
-    rgb: tuple[int, int, int]
-    """Bands, from 0, shown as red, green and blue."""
+    colours: Colours
+    """What is shown as red, green and blue."""
     stretch: Stretch
     error_full: float | None
     """Error at the upper end of the scale; None without reference."""
@@ -74,11 +73,9 @@ class ShownImage:
 
     @property
     def stretch_in_words(self) -> str:
-        """Say which bands are shown, and which values span black to white, in all panels."""
-        names = ", ".join(
-            f"{self.scene.bands[band]} {low:.4g} to {high:.4g}"
-            for band, low, high in zip(self.rgb, self.stretch.low, self.stretch.high, strict=True)
-        )
+        """Say what is shown, and which values span black to white, in all panels."""
+        spans = zip(self.colours.names, self.stretch.low, self.stretch.high, strict=True)
+        names = ", ".join(f"{name} {low:.4g} to {high:.4g}" for name, low, high in spans)
         origin = "reference" if self.reference is not None else "MS"
         return (
             f"One stretch for all pictures, the {QUANTILES[0]:g} to {QUANTILES[1]:g} % quantiles "
@@ -145,8 +142,8 @@ def _shown(
     part = busiest(best, LARGEST_SIDE, step=scene.ratio)
     best, spectral = _cut(best, part), _cut(spectral, part)
     truth = None if truth is None else best
-    rgb = colour_bands(scene)
-    stretch = Stretch.of(best[list(rgb)])
+    colours = Colours.of_scene(scene)
+    stretch = Stretch.of(colours.of(best))
     window = Window(
         scene.window.row + part.row, scene.window.col + part.col, part.height, part.width
     )
@@ -157,7 +154,7 @@ def _shown(
         return Layer(
             id,
             name,
-            stretch.applied(image[list(rgb)]),
+            stretch.applied(colours.of(image)),
             np.array([image[:, r, c] for r, c in picked], np.float32).reshape(-1, len(image)),
             None if record is None or truth is None else np.abs(image - truth).mean(axis=0),
             None if record is None else record.seconds,
@@ -176,21 +173,12 @@ def _shown(
         ),
         reference=None if truth is None else layer("reference", "reference", truth),
         methods=methods,
-        rgb=rgb,
+        colours=colours,
         stretch=stretch,
         error_full=None if truth is None else _error_scale(methods),
         zoom=busiest(best, close),
         picked=tuple(picked),
     )
-
-
-def colour_bands(scene: KeptScene) -> tuple[int, int, int]:
-    """Return the bands shown as red, green and blue: by wavelength, else by their number."""
-    if scene.wavelengths is None:
-        return natural_colour(len(scene.bands))
-    centres = np.array(scene.wavelengths)
-    red, green, blue = (int(np.abs(centres - one).argmin()) for one in _RGB)
-    return red, green, blue
 
 
 def _spatial_layer(image: Image) -> Layer:

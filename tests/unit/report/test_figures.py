@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bandweave.report.records import Record
 from bandweave.report.shown import ShownImage, shown_images
 from bandweave.report.table import ScoreTable, score_table
 from bandweave.report.training import read_training_log
+from bandweave.window import Window
 
 pytest.importorskip("matplotlib", reason="needs the extra plots")
 
@@ -92,6 +94,31 @@ def test_every_panel_has_the_same_part_enlarged(image: ShownImage) -> None:
         assert np.array_equal(inset.images[0].get_array(), layer.pixels[image.zoom.slices])
     notes = " ".join(text.get_text() for text in figure.texts)
     assert "gamma 0.8" in notes
+
+
+@pytest.mark.parametrize(
+    ("zoom", "picked", "corner"),
+    [
+        ((0, 0), (), (0.6, 0.0)),  # farthest from the upper left: lower right
+        ((0, 0), ((36, 44),), (0.6, 0.6)),  # a pixel lies there
+        ((32, 0), ((4, 4), (4, 44)), (0.6, 0.0)),  # lower left: pixels in both corners above
+        ((0, 0), ((36, 44), (36, 4), (4, 44)), (0.6, 0.0)),  # one everywhere
+    ],
+)
+def test_the_enlarged_part_leaves_the_picked_pixels_free(
+    image: ShownImage,
+    zoom: tuple[int, int],
+    picked: tuple[tuple[int, int], ...],
+    corner: tuple[float, float],
+) -> None:
+    at = replace(image, zoom=Window(*zoom, 8, 8), picked=picked)
+    with house_style():
+        figure = natural_colour_panels(at)
+    (inset,) = figure.axes[0].child_axes
+    box = inset.get_position()
+    frame = figure.axes[0].get_position()
+    place = (box.x0 - frame.x0) / frame.width, (box.y0 - frame.y0) / frame.height
+    assert place == pytest.approx(corner, abs=0.01)
 
 
 def test_spectra_are_those_of_the_pixels(image: ShownImage, table: ScoreTable) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bandweave.datasets.cave import cave_pair
+from bandweave.degrade.srf import nikon_d700
 from bandweave.pair import ImagePair
-from bandweave.report.kept import KeptImages
+from bandweave.report.colours import Colours
+from bandweave.report.kept import KeptImages, KeptScene
 from bandweave.report.pixels import busiest, typical_pixels
 from bandweave.report.records import Record
-from bandweave.report.shown import ShownImage, colour_bands, shown_images
+from bandweave.report.shown import ShownImage, shown_images
 
 SHAPE = (4, 60, 44)
 
@@ -42,7 +46,7 @@ def test_all_panels_have_the_stretch_of_the_reference(image: ShownImage, kept: K
     truth = kept.read("rr", "a", "reference")
     for layer in (*image.methods, image.reference):
         values = kept.read("rr", "a", layer.id)
-        for channel, band in enumerate(image.rgb):
+        for channel, band in enumerate((2, 1, 0)):
             low, high = np.percentile(truth[band], [0.5, 99.5])
             expected = 255 * np.clip((values[band] - low) / (high - low), 0, 1) ** 0.8
             assert np.abs(layer.pixels[..., channel] - expected).max() < 0.51
@@ -68,15 +72,44 @@ def test_pixels_can_be_asked_for(kept: KeptImages) -> None:
     assert np.array_equal(image.methods[0].spectra, [values[:, 3, 5], values[:, 59, 43]])
 
 
-def test_bands_are_shown_by_wavelength(rng: np.random.Generator, tmp_path: Path) -> None:
-    images = KeptImages(tmp_path)
+def kept_scene(tmp_path: Path, wavelengths: Sequence[float]) -> KeptScene:
     pair = ImagePair(
-        rng.random((3, 16, 16)), rng.random((31, 4, 4)), ratio=4, phase=(2.0, 2.0), full_scale=1
+        np.ones((3, 16, 16)), np.ones((len(wavelengths), 4, 4)), 4, (2.0, 2.0), full_scale=1
     )
-    scene = images.keep_scene("c", "a", pair, None, wavelengths=tuple(range(400, 701, 10)))
-    assert colour_bands(scene) == (26, 15, 7)  # 660, 550, 470 nm
+    return KeptImages(tmp_path).keep_scene("c", "a", pair, None, wavelengths=tuple(wavelengths))
+
+
+def test_few_bands_are_shown_by_wavelength(rng: np.random.Generator, tmp_path: Path) -> None:
+    scene = kept_scene(tmp_path, (430, 480, 545, 605, 660, 725, 830, 950))
     assert scene.unit == "reflectance"
-    assert scene.bands[26] == "660 nm"
+    assert scene.bands[4] == "660 nm"
+    colours, image = Colours.of_scene(scene), rng.random((8, 5, 6))
+    assert colours.names == ("660 nm", "545 nm", "480 nm")
+    image[7, 2, 2] = np.nan
+    assert np.array_equal(colours.of(image), image[[4, 2, 1]])
+
+
+def test_narrow_bands_are_shown_as_a_camera_sees_them(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    cube = rng.random((31, 32, 32))
+    pair = cave_pair(cube, 4).pair
+    colours = Colours.of_scene(kept_scene(tmp_path, range(400, 701, 10)))
+    assert colours.of(cube) == pytest.approx(pair.spatial, abs=1e-12)
+    assert colours.names[0] == "Nikon D700's red"
+
+
+def test_a_camera_sees_what_lies_between_its_wavelengths_and_nothing_beyond(
+    tmp_path: Path,
+) -> None:
+    wide = Colours.of_scene(kept_scene(tmp_path, np.arange(395.0, 1000.0, 5.0)))
+    # Twice as dense: each second weight is one of the camera's, the others lie between.
+    weights = nikon_d700().weights
+    found = wide.weights[:, 1:62:2]
+    assert found / found.sum(axis=1, keepdims=True) == pytest.approx(weights, abs=1e-12)
+    assert not wide.weights[:, 62:].any()
+    infrared = Colours.of_scene(kept_scene(tmp_path, np.arange(1000.0, 1200.0, 10.0)))
+    assert set(infrared.names) == {"1000 nm"}
 
 
 def test_picked_pixels_are_of_different_materials(rng: np.random.Generator) -> None:

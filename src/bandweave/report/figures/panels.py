@@ -21,7 +21,7 @@ def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figur
     """Draw inputs, every method and the reference in natural colour with a zoom box.
 
     The stretch is the same in all panels of colour images and stands below; the sharp image has its
-    own. The enlarged part lies in the corner that is farthest from where it was taken.
+    own. The enlarged part lies in a corner away from where it was taken and from the picked pixels.
 
     Args:
         image: Pictures of one image.
@@ -130,7 +130,7 @@ def _zoom_box(axis: Axes, layer: Layer, image: ShownImage) -> None:
             linewidth=0.9,
         )
     )
-    x, y = _far_corner(image)
+    x, y = _corner(image)
     inset = axis.inset_axes((x, y, _INSET, _INSET))
     inset.imshow(layer.pixels[zoom.slices], interpolation="nearest", aspect="auto")
     inset.set_xticks([])
@@ -139,9 +139,24 @@ def _zoom_box(axis: Axes, layer: Layer, image: ShownImage) -> None:
         spine.set(visible=True, edgecolor=FRAME, linewidth=1.0)
 
 
-def _far_corner(image: ShownImage) -> tuple[float, float]:
-    """Return the corner of the enlarged part in axes coordinates, which count from below."""
+def _corner(image: ShownImage) -> tuple[float, float]:
+    """Return where the enlarged part is drawn, in axes coordinates, which count from below.
+
+    The corner that covers the fewest picked pixels; of equal ones that farthest from where it was
+    taken, which is never the one it lies in.
+    """
     height, width = image.window.shape
-    is_left = image.zoom.col + image.zoom.width / 2 < width / 2
-    is_above = image.zoom.row + image.zoom.height / 2 < height / 2
-    return (1 - _INSET if is_left else 0.0), (0.0 if is_above else 1 - _INSET)
+    zoom = image.zoom
+    taken = (zoom.row + zoom.height / 2) / height, (zoom.col + zoom.width / 2) / width
+
+    def cost(corner: tuple[float, float]) -> tuple[bool, int, float]:
+        row, col = corner
+        hidden = sum(
+            abs(r / height - row) < _INSET and abs(c / width - col) < _INSET
+            for r, c in image.picked
+        )
+        away = abs(taken[0] - row), abs(taken[1] - col)
+        return max(away) < 0.5, hidden, -math.hypot(*away)
+
+    row, col = min(((r, c) for r in (0.0, 1.0) for c in (0.0, 1.0)), key=cost)
+    return col * (1 - _INSET), (1 - row) * (1 - _INSET)
