@@ -102,4 +102,6 @@ def _text(value: Any) -> str:
         return ", ".join(f"{key} {_text(inner)}" for key, inner in value.items())
     if isinstance(value, list):
         return ", ".join(_text(inner) for inner in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.6g}"
     return "not known" if value is None else str(value)

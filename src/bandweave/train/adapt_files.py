@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bandweave.config import FuseConfig
 from bandweave.datasets.files import is_pair_file, open_pairs
-from bandweave.errors import ConfigError, OutputExistsError
+from bandweave.errors import ConfigError, OutputError, OutputExistsError
 from bandweave.methods.nets.zoo import load_named
 from bandweave.mosaic.alignment import open_aligned
 from bandweave.mosaic.georeferenced import RasterScene
@@ -42,11 +43,17 @@ def adapt_files(
 
     Raises:
         OutputExistsError: `out` exists, and `overwrite` is not set.
+        OutputError: The folder of `out` does not exist, or cannot be written to.
         ConfigError: The spectral image is missing.
         FusionError: The files cannot be read or brought together, or do not suit the weights.
     """
     if out.exists() and not config.overwrite:
         raise OutputExistsError(f"{out} exists; give another name, or --overwrite.")
+    if not os.access(out.absolute().parent, os.W_OK):
+        raise OutputError(
+            f"The weights are to be written to {out.name} in {out.absolute().parent}, which is no "
+            "folder that can be written to; make it first, or name another file."
+        )
     weights = None if config.weights is None else load_named(config.weights)
     with _opened(spatial, spectral, config, tell) as opened:
         gains = config.mtf_gain

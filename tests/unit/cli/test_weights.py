@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from bandweave.cli.main import main
 from bandweave.cli.weights import command
-from bandweave.methods.nets.card import PUBLISHED_WV3, read_card
+from bandweave.methods.nets.card import PUBLISHED_WV3, Score, read_card
 from bandweave.methods.nets.checkpoint import load_weights, save_weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.fusionnet import FusionNet, FusionNetConfig
@@ -57,7 +57,8 @@ def test_the_list_names_all_shipped_weights():
 
 def test_a_card_is_shown(tmp_path, model):
     path = tmp_path / "two.safetensors"
-    save_weights(path, model, CARD)
+    score = Score(data="a", protocol="b", values={"psnr": 33.43219876})
+    save_weights(path, model, CARD.model_copy(update={"scores": (score,)}))
     shown = json.loads(_weights(str(path), "--json").stdout)
     assert shown["name"] == "two"
     assert shown["parameters"] == sum(p.numel() for p in model.parameters())
@@ -67,6 +68,8 @@ def test_a_card_is_shown(tmp_path, model):
     text = _weights(str(path)).stdout
     assert "red, nir" in text
     assert "GPL-3.0" in text
+    assert "psnr 33.4322\n" in text
+    assert shown["scores"][0]["values"]["psnr"] == 33.43219876
     assert "wavelengths:" in text
     assert "not known" in text
 

@@ -14,7 +14,7 @@ from scipy import io, ndimage
 
 from bandweave.cli.main import cli
 from bandweave.degrade.instrument import Instrument
-from bandweave.errors import ConfigError, ScaleError, ShapeError
+from bandweave.errors import ConfigError, OutputError, ScaleError, ShapeError
 from bandweave.methods.nets.checkpoint import load_weights
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
@@ -142,6 +142,11 @@ def test_the_command_writes_weights_that_fuse(rng: np.random.Generator, tmp_path
     assert '"is_better"' in run.stdout
     again = CliRunner().invoke(cli, ["adapt", str(tmp_path / "pair.mat"), "-o", str(out)])
     assert "--overwrite" in str(again.exception)
+    # Not after all the minutes of training.
+    away = ["-o", str(tmp_path / "away" / "w.safetensors"), "--minutes", "1000"]
+    late = CliRunner().invoke(cli, ["adapt", str(tmp_path / "pair.mat"), *options[:4], *away])
+    assert isinstance(late.exception, OutputError)
+    assert "no folder that can be written to; make it first" in str(late.exception)
     files = [str(tmp_path / name) for name in ("pair.mat", "f.mat")]
     options = ["--weights", str(out), "--sensor", "ikonos", "--full-scale", "2047", "-q"]
     fused = CliRunner().invoke(cli, ["fuse", *files, *options])

@@ -102,6 +102,8 @@ def test_schedules() -> None:
 def test_a_dry_run_checks_the_network_too(run: Run) -> None:
     arguments = ("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.widht=3")
     refused(run(*arguments), "setting 'widht' that it does not have; it has bands")
-    status, out, _ = run("train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.width=64")
+    status, out, _ = run(
+        "train", "u2net-gf2-paper", "--dry-run", "--set", "network.config.width=64"
+    )
     assert status == 0
     assert json.loads(out)["network"]["config"]["width"] == 64

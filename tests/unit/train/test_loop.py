@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -188,26 +189,45 @@ def test_two_processes_give_the_same_losses(
     assert np.allclose(ours, alone, rtol=2e-5)
 
 
-def test_one_step_equals_an_oracle_in_float64(data: Path, tmp_path: Path) -> None:
-    """Loss, gradient, clipping and AdamW written out, on the batch that the run drew."""
-    config = small_config(data, steps=1, ema=None, loss="l1")
+@pytest.mark.parametrize(
+    ("optimiser", "loss", "border"),
+    [
+        ({"kind": "adamw", "learning_rate": 1e-3, "weight_decay": 0.1}, "l1", 0),
+        # Adam's first step does not know how long the gradient is; this one is clipped to a fifth.
+        ({"kind": "sgd", "learning_rate": 2.0, "clip_norm": 0.1}, "l1", 0),
+        ({"kind": "sgd", "learning_rate": 2.0}, "mse", 6),
+    ],
+    ids=["adamw", "clipped", "border"],
+)
+def test_one_step_equals_an_oracle_in_float64(
+    data: Path, tmp_path: Path, optimiser: dict[str, Any], loss: str, border: int
+) -> None:
+    """Loss, gradient, clipping and step written out, on the batch that the run drew."""
+    config = small_config(data, steps=1, ema=None, loss=loss, border=border, optimiser=optimiser)
     run(config, tmp_path / "run")
     torch.manual_seed(config.seed)
     network = built(config).double()
     order = np.random.default_rng([config.seed, 2, 0]).permutation(12)[:4]
     with h5py.File(data / "train.h5") as file:
         images = {key: torch.from_numpy(file[key][()][order]).double() / 2047 for key in file}
-    loss = (network(images["pan"], images["ms"]) - images["gt"]).abs().mean()
-    loss.backward()
-    assert losses(tmp_path / "run")[0][1] == pytest.approx(loss.item(), rel=1e-5)
-    norm = torch.sqrt(sum((p.grad**2).sum() for p in network.parameters()))
-    shrink = min(1.0, 1.0 / (norm.item() + 1e-6))
+    inside = slice(border, 32 - border)
+    error = (network(images["pan"], images["ms"]) - images["gt"])[..., inside, inside]
+    value = error.abs().mean() if loss == "l1" else (error**2).mean()
+    value.backward()
+    assert losses(tmp_path / "run")[0][1] == pytest.approx(value.item(), rel=1e-5)
+    norm = torch.sqrt(sum((p.grad**2).sum() for p in network.parameters())).item()
+    shrink = min(1.0, optimiser.get("clip_norm", np.inf) / norm)
+    assert (shrink < 0.25) == ("clip_norm" in optimiser)
     trained = load_file(tmp_path / "run" / "last.safetensors")
+    rate, decay = optimiser["learning_rate"], optimiser.get("weight_decay", 0.0)
     for name, parameter in network.named_parameters():
-        gradient = parameter.grad * shrink
+        gradient, before = parameter.grad, parameter.detach()
+        if optimiser["kind"] == "sgd":
+            expected = before - rate * shrink * gradient
+            assert torch.allclose(trained[name].double(), expected, rtol=1e-5, atol=2e-7), name
+            continue
         # The first step of Adam: both running means are corrected to the gradient itself.
-        step = 1e-3 * gradient / (gradient.abs() + 1e-8)
-        expected = parameter.detach() - step
+        expected = before * (1 - rate * decay) - rate * gradient / (gradient.abs() + 1e-8)
         # Where a gradient is as small as its float32 rounding, its sign decides a whole step.
         clear = gradient.abs() > 1e-7
         assert torch.allclose(trained[name].double()[clear], expected[clear], atol=2e-5), name
