@@ -35,9 +35,10 @@ DETAIL_ONLY = {"exp", "awlp", "sfim", "mtf_glp_fs", "mtf_glp_hpm", "mtf_glp_hpm_
 # f(a·x) = a·f(x); the regularisation of TV has a unit.
 SCALING = set(CLASSICAL) - {"tv"}
 # A scene whose PAN is the same everywhere holds nothing to fit or to inject.
-TAKES_SEVERAL_SHARP_BANDS = {"exp", "local_regression", "regression_ensemble"}
+TAKES_SEVERAL_SHARP_BANDS = {"exp", "bicubic", "local_regression", "regression_ensemble"}
 TAKES_A_CONSTANT_PAN = {
     "exp",
+    "bicubic",
     "brovey",
     "sfim",
     "tv",

@@ -119,6 +119,17 @@ METHODS: dict[str, MethodEntry] = {
         create=_late("interpolation", "Interpolation"),
         create_toolbox=_late("interpolation", "Interpolation", toolbox=True, precision=np.float64),
     ),
+    "bicubic": MethodEntry(
+        id="bicubic",
+        name="bicubic",
+        family="interpolation",
+        citation="Keys 1981, IEEE TASSP 29(6), 1153-1160, as MATLAB's imresize",
+        reach="local",
+        statistics="none",
+        parity="published bicubic rows of CAVE; phase (ratio - 1) / 2 whatever the pair's",
+        ratios="any whole ratio",
+        create=_late("interpolation", "Bicubic"),
+    ),
     "brovey": MethodEntry(
         id="brovey",
         name="Brovey",

@@ -18,6 +18,7 @@ from bandweave.datasets.cave import (
     scene_names,
 )
 from bandweave.errors import BandCountError, FileFormatError, UnknownNameError
+from bandweave.methods.interpolation import Bicubic
 
 
 def write_scene(folder, scene, cube, *, nested=True):
@@ -76,6 +77,12 @@ def test_broken_and_odd_bands_are_refused(tmp_path, cube):
     last.write_bytes(b"no png")
     with pytest.raises(FileFormatError, match=r"clay_ms_31.png could not be read"):
         read_scene(tmp_path, "clay")
+
+
+def test_the_method_bicubic_is_the_protocols_interpolation(rng):
+    reduced = cave_pair(rng.random((31, 40, 24)), 4)
+    fitted = Bicubic().fit(reduced.pair.profile, None)
+    assert np.array_equal(fitted.fuse(reduced.pair), hsi_up(reduced))
 
 
 @pytest.mark.golden
