@@ -63,7 +63,7 @@ def for_covered_bands(
         SensorModelError: There are such bands and they are refused, or there are no others.
     """
     coverage = coverage_of(profile)
-    if coverage is None or not coverage.uncovered or method.id == "exp":
+    if coverage is None or not coverage.uncovered or method.id in ("exp", "bicubic"):
         return method, ()
     sensor = profile.sensor
     assert sensor is not None

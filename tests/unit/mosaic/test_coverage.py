@@ -15,6 +15,7 @@ import bandweave
 from bandweave.cli.main import cli
 from bandweave.errors import ConfigError, SensorModelError
 from bandweave.methods.convention import SCENE
+from bandweave.methods.interpolation import Bicubic, Interpolation
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
 from bandweave.mosaic.coverage import coverage_of, for_covered_bands
 from bandweave.pair import ImagePair, PairProfile
@@ -62,6 +63,14 @@ def test_the_note_names_the_bands_and_the_way_out():
     assert len(notes) == 1
     assert "nir, swir1, swir2 are interpolated" in notes[0]
     assert "--uncovered fuse" in notes[0]
+
+
+@pytest.mark.parametrize("method", [Interpolation(), Bicubic()])
+def test_interpolation_treats_all_bands_alike(method):
+    notes: list[str] = []
+    found = for_covered_bands(method, profile("landsat8", 7), "refuse", notes.append)
+    assert found == (method, ())
+    assert not notes
 
 
 def test_uncovered_bands_are_refused_in_words():
