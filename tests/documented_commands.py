@@ -57,8 +57,11 @@ SHORTENED = {
     "simulate pair": ["--patch", "16"],
     "simulate folder": ["--patch", "16"],
     "simulate cube": ["--patch", "16"],
+    "train scenes.toml --data SCENES": [
+        *("--set", "steps=2", "--set", "tile=16", "--set", "batch=2", "--set", "validate_every=2")
+    ],
 }
-"""What is added to a command so that it is done soon on small images."""
+"""What is added to a command, or to one line, so that it is done soon on small images."""
 
 REPLACED = {"PRESET": "u2net-cave"}
 """Words that stand for others."""

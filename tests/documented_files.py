@@ -20,7 +20,7 @@ from bandweave.degrade.operators import gaussian_psf
 from bandweave.degrade.srf import nikon_d700
 from bandweave.methods.nets.zoo import find_file
 from deliveries import maxar, plain
-from documented_commands import Documented
+from documented_commands import ROOT, Documented
 from scenes import smooth_truth, write_pair, write_tif
 from training import write_patches
 
@@ -252,6 +252,12 @@ def _empty(path: Path) -> None:
     path.mkdir(parents=True)
 
 
+def _recipe(path: Path) -> None:
+    """Write the settings that the page shows."""
+    page = (ROOT / "docs" / "adapting.md").read_text(encoding="utf-8")
+    path.write_text(page.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+
+
 FILES: dict[str, Maker] = {
     "PAN.tif": _pan,
     "MS.tif": _ms,
@@ -287,6 +293,7 @@ FILES: dict[str, Maker] = {
     "FILE": _light,
     "scene.safetensors": _light,
     "fusionnet-wv3.safetensors": _fusionnet,
+    "scenes.toml": _recipe,
     "card.json": lambda path: path.write_text("{}"),
     "runs/smoke": _run,
     "runs/table1": _run,

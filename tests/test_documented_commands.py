@@ -81,7 +81,8 @@ def test_runs(
     monkeypatch.chdir(tmp_path)
     # The viewer opens everything; what it then serves is tested in test_view_*.py.
     monkeypatch.setattr("bandweave.viewer.serve.serve", lambda scene, port, ready: ready("address"))
-    words = as_a_shell_passes(command.words) + SHORTENED.get(command.verb, [])
+    words = as_a_shell_passes(command.words) + SHORTENED.get(command.text, [])
+    words += SHORTENED.get(command.verb, [])
     if command.text in PLANNED:
         words.append("--dry-run")
     status, _, err = run(*words)
