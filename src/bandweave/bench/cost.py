@@ -30,6 +30,11 @@ class Cost:
     """Largest resident memory of this process within the block; None where the system does not
     tell (everywhere but on Linux)."""
 
+    def behind(self, before: Cost) -> Cost:
+        """Return the cost of this block and of the one it took up."""
+        peaks = [cost.peak_mib for cost in (before, self) if cost.peak_mib is not None]
+        return Cost(before.seconds + self.seconds, max(peaks, default=None))
+
 
 @contextmanager
 def measured() -> Iterator[Cost]:

@@ -13,7 +13,7 @@ from bandweave.mosaic.plan import TilePlan
 from bandweave.mosaic.resume import RowStore
 from bandweave.mosaic.runner import ArraySink, RunLimits, Sink, run_scene
 from bandweave.progress import progress
-from bandweave.radiometry import Storage
+from bandweave.radiometry import Image, Storage
 from bandweave.source import PairSource
 from bandweave.window import Window
 
@@ -156,6 +156,20 @@ class Job:
                 advance=advance,
             )
         return None if consistent is None else consistent.effect
+
+    def finish(self, estimate: Image, sink: Sink) -> ConsistencyEffect:
+        """Make an image consistent that the same method has fused of the whole scene before.
+
+        Args:
+            estimate: `(C, H, W)`, what the method gives without the step.
+            sink: Receives what `run` would have given it.
+
+        Returns:
+            What the step changed.
+        """
+        consistent = self._consistent(sink)
+        consistent.write_rows(estimate, None)
+        return consistent.effect
 
     def _consistent(self, sink: Sink) -> ConsistentRows:
         from bandweave.mosaic.consistent import ConsistentRows  # noqa: PLC0415  # rarely asked for
