@@ -200,7 +200,7 @@ def wrong_table(cases: dict[str, Case]) -> None:
 def noise_table(cases: dict[str, Case]) -> None:
     """Noise in both images, with the true model and with what is found."""
     head("noise", "local_regression", "exact step", "step weighed by the noise found", "λ")
-    for snr in (40.0, 35.0, 30.0):
+    for snr in (60.0, 50.0, 45.0, 40.0, 35.0, 30.0):
         for label, is_true in (("true model", True), ("all found", False)):
             results: list[list[list[float]]] = [[], [], []]
             lambdas = []
