@@ -74,11 +74,12 @@ def command(
         return
     try:
         from bandweave.train.loop import train  # noqa: PLC0415
+
+        report = train(config, Path(out or Path("runs") / config.name), _tell, minutes=minutes)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
             f"Training needs the package {error.name!r}; install it with "
             "`pip install 'bandweave[train]'`."
         ) from error
-    report = train(config, Path(out or Path("runs") / config.name), _tell, minutes=minutes)
     if int(os.environ.get("RANK", "0")) == 0:
         click.echo(str(report.weights))

@@ -118,7 +118,9 @@ def open_pancollection(
     try:
         file = h5py.File(path)
     except OSError as error:
-        raise FileFormatError(f"{path} could not be read as an HDF5 file: {error}.") from error
+        raise FileFormatError(
+            f"{path} could not be read as an HDF5 file: {error}; fetch it again."
+        ) from error
     try:
         roles, is_single = _roles(file, path, ratio)
         note = SetNote.of(dict(file.attrs))

@@ -23,6 +23,7 @@ from bandweave.errors import ConfigError, DivergenceError
 from bandweave.methods.nets.card import read_card
 from bandweave.train.config import TrainConfig
 from bandweave.train.files import data_files
+from bandweave.train.loss import TensorBatch
 from bandweave.train.run_dir import RunDir
 from bandweave.train.runtime import Runtime
 from bandweave.train.schedule import learning_rate
@@ -100,7 +101,7 @@ def train(
             )
             # On a GPU looking at the loss waits for it, so that is done seldom.
             if logs or validates or saves or accelerator.device.type == "cpu":
-                _require_finite(losses[-1], done.step, origins, run)
+                _require_finite(losses[-1], done.step, batch, origins, run)
             if logs:
                 report.loss(done.step, runtime.mean(losses), rate)
                 losses = []
@@ -124,14 +125,26 @@ def _result(config: TrainConfig, out: Path, step: int) -> TrainReport:
     return TrainReport(step, step == config.steps, scores, best)
 
 
-def _require_finite(loss: Tensor, step: int, origins: tuple[str, ...], run: RunDir) -> None:
-    if not torch.isfinite(loss):
-        shown = "; ".join(origins[:4]) + (" ..." if len(origins) > 4 else "")
-        raise DivergenceError(
-            f"The loss is no finite number at step {step}, on these tiles: {shown}. In {run.path} "
-            f"{run.kept}; look at the data there, or begin anew with another --out and a lower "
-            "learning rate."
-        )
+def _require_finite(
+    loss: Tensor, step: int, batch: TensorBatch, origins: tuple[str, ...], run: RunDir
+) -> None:
+    if torch.isfinite(loss):
+        return
+    spoilt = [
+        origin
+        for k, origin in enumerate(origins)
+        if not all(torch.isfinite(image[k]).all() for image in batch.images)
+    ]
+    where = (
+        f"as these tiles hold values that are none: {'; '.join(spoilt)}"
+        if spoilt
+        else f"on these tiles: {'; '.join(origins)}"
+    )
+    remedy = "data that are mended there" if spoilt else "a lower learning rate"
+    raise DivergenceError(
+        f"The loss is no finite number at step {step}, {where}. In {run.path} {run.kept}; begin "
+        f"anew with another --out and {remedy}."
+    )
 
 
 class _Reporter:

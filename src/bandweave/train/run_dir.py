@@ -61,8 +61,14 @@ class RunDir:
         prints = {str(path): fingerprint(path) for path in files}
         has_begun = bool(self._complete()) or (self.path / "best.safetensors").is_file()
         if not (known.is_file() and has_begun):
-            with self.writing("Settings"):
+            try:
                 self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"The run's folder {self.path} could not be made: {error.strerror}; name "
+                    "another one with --out."
+                ) from error
+            with self.writing("The settings"):
                 _write_beside(self.path / "data.json", json.dumps(prints, indent=1))
                 _write_beside(known, config.model_dump_json(indent=1))
             return

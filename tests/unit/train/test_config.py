@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bandweave.train.presets import PRESETS, find_preset
 from bandweave.train.schedule import learning_rate
 from bandweave.train.settings import load_config, with_overrides
 from commands import Run, refused
-from training import small_config
+from training import small_config, write_patches
 
 
 def test_overrides_reach_inner_values(tmp_path: Path) -> None:
@@ -107,3 +108,14 @@ def test_a_dry_run_checks_the_network_too(run: Run) -> None:
     )
     assert status == 0
     assert json.loads(out)["network"]["config"]["width"] == 64
+
+
+def test_a_package_that_is_missing_is_named_with_its_extra(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("train_gf2.h5", "valid_gf2.h5"):
+        write_patches(tmp_path / name, count=2)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    small = [word for key in ("tile=32", "steps=1", "batch=1") for word in ("--set", key)]
+    result = run("train", "u2net-gf2-paper", "--data", tmp_path, "--out", tmp_path / "run", *small)
+    refused(result, "needs the package", "tensorboard", "pip install 'bandweave[train]'")
