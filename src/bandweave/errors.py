@@ -104,5 +104,9 @@ class RadiometryWarning(BandweaveWarning):
     """Values fell outside the range they should have."""
 
 
+class DataWarning(BandweaveWarning):
+    """Data may have changed since they were used first."""
+
+
 class AssumptionWarning(BandweaveWarning):
     """A convention stood in for an unknown measurement."""

@@ -23,12 +23,14 @@ from safetensors.torch import load_file
 
 from bandweave.errors import (
     ConfigError,
+    DataWarning,
     DivergenceError,
     FileFormatError,
     FusionError,
     OutputError,
 )
 from bandweave.methods.nets.checkpoint import load_weights
+from bandweave.train import run_dir
 from bandweave.train.batches import Batches, Material
 from bandweave.train.config import TrainConfig
 from bandweave.train.loop import TrainReport, train
@@ -290,7 +292,7 @@ def test_a_reference_that_is_no_number_is_named(data: Path, tmp_path: Path) -> N
 
 
 def test_until_something_was_computed_settings_may_change(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(FusionError, match="no room for a tile"):
+    with pytest.raises(FusionError, match="Tiles of 64 pixels need"):
         run(small_config(data, tile=64), tmp_path / "run")
     assert run(small_config(data, steps=1), tmp_path / "run")[0].is_finished
     with pytest.raises(ConfigError, match="tile was 32 there and is 16 now"):
@@ -329,6 +331,27 @@ def test_another_run_or_changed_data_are_refused(data: Path, tmp_path: Path) -> 
     write_patches(folder / "train.h5", count=7)
     with pytest.raises(ConfigError, match=r"train\.h5"):
         run(config, tmp_path / "run")
+
+
+def test_a_large_file_that_was_written_since_is_told(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_dir, "_BLOCK", 64)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = write_patches(folder / "train.h5")
+    config = small_config(folder, steps=1)
+    run(config, tmp_path / "run")
+    before, content = run_dir.fingerprint(path), bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    began = (tmp_path / "run" / "data.json").stat().st_mtime
+    os.utime(path, (began + 5, began + 5))
+    assert run_dir.fingerprint(path) == before
+    with pytest.warns(DataWarning, match=r"train\.h5 was written after the run in .* began"):
+        run(config, tmp_path / "run")
+    os.utime(path, (began - 5, began - 5))
+    run(config, tmp_path / "run")
 
 
 @contextmanager
