@@ -28,6 +28,7 @@ PLANNED = {
     "train pnn-wv3 --data PANCOLLECTION": HOURS,
     "train ablation-v1 --data PANCOLLECTION": HOURS,
     "train u2net-cave-paper --data CAVE_SETS": HOURS,
+    "train u2net-cave-paper --data CAVE_SETS --set precision=bf16 --minutes 9": HOURS,
     "benchmark smoke --out runs/smoke": SUITE,
     "benchmark gf2 --data SET.h5 --out runs/gf2 -j 2": SUITE,
     "benchmark paper-table1 --data PANCOLLECTION --weights WEIGHTS --out runs/table1 -j 1": SUITE,
