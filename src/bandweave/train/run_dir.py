@@ -48,7 +48,8 @@ class RunDir:
     def open(self, config: TrainConfig, files: Sequence[Path]) -> None:
         """Create the folder, or make sure that it holds this very run on the same data.
 
-        As long as nothing was computed, settings and data may change.
+        As long as nothing was computed, settings and data may change. What a kill left half-written
+        is removed, so this is for the first process, before the others look into the folder.
 
         Args:
             config: Settings, kept in `config.json`.
@@ -75,9 +76,18 @@ class RunDir:
             with self.writing("The settings"):
                 _write_beside(self.path / "data.json", json.dumps(prints, indent=1))
                 _write_beside(known, config.model_dump_json(indent=1))
+            self._tidy()
             return
         self._require_same(json.loads(known.read_text()), config)
         self._require_same_data(prints)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        for partial in self.path.glob(f"*{_PARTIAL}"):
+            if partial.is_file():
+                partial.unlink()
+            else:
+                shutil.rmtree(partial, ignore_errors=True)
 
     def _require_same_data(self, prints: dict[str, str]) -> None:
         record = self.path / "data.json"
@@ -121,12 +131,7 @@ class RunDir:
         return self.path / f"checkpoint-{step:08d}"
 
     def latest(self) -> tuple[Path, Progress] | None:
-        """Return the newest complete checkpoint, after removing what a kill left half-written."""
-        for partial in self.path.glob(f"*{_PARTIAL}"):
-            if partial.is_file():
-                partial.unlink()
-            else:
-                shutil.rmtree(partial, ignore_errors=True)
+        """Return the newest complete checkpoint."""
         complete = self._complete()
         if not complete:
             return None

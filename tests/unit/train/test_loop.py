@@ -150,6 +150,7 @@ def test_killed_it_ends_with_the_same_bits(
     assert latest is not None
     assert latest[1].step == 4
     run(small_config(data), out)
+    assert not list(out.glob("*.partial"))
     assert final_bits(out) == final_bits(undisturbed)
     assert losses(out) == losses(undisturbed)
 
@@ -327,7 +328,9 @@ def test_another_run_or_changed_data_are_refused(data: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError, match="batch was 4 there and is 2 now"):
         run(small_config(folder, steps=2, batch=2), tmp_path / "run")
     reworded = config.model_copy(update={"about": "The same, in other words."})
+    (tmp_path / "run" / "checkpoint-00000003.partial").mkdir()
     assert run(reworded, tmp_path / "run") == run(config, tmp_path / "run")
+    assert not list((tmp_path / "run").glob("*.partial"))
     write_patches(folder / "train.h5", count=7)
     with pytest.raises(ConfigError, match=r"train\.h5"):
         run(config, tmp_path / "run")
