@@ -22,7 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "U2Net, S = 32": {},
     "U2Net, S = 64 (paper, CAVE)": {"width": 64},
     "U2Net-L, S = 12, S' = 6": LIGHT,
-    "U2Net-L on a closed form": LIGHT | {"base": "bt_h"},
+    "U2Net-L on BT-H alone": LIGHT | {"base": "bt_h"},
     "V1: one branch": {"variant": "v1"},
     "V2: concatenation": {"variant": "v2"},
     "V3: spatial correlation only": {"variant": "v3"},

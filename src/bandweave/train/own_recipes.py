@@ -160,7 +160,10 @@ def u2net_4band(*, is_light: bool) -> TrainConfig:
             else "; GaoFen-2, GeoEye-1, WorldView-4 and QuickBird samples; four bands of PAirMax "
             "samples of Munich and Miami, half scale"
         ),
-        terms=_FREE_TERMS if is_light else f"{_FREE_TERMS}; the others: research use",
+        terms=_FREE_TERMS
+        if is_light
+        else f"{_FREE_TERMS}; PAirMax: Maxar's sample terms; UCGAN, SFNLR, "
+        "LRTCFPan, ABFNet: none stated, so research use",
     )
 
 
