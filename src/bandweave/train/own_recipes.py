@@ -69,7 +69,8 @@ def u2net_cave() -> TrainConfig:
             "The paper's blocks (S = 32, S' = 16) on six consistent local regressions, which they "
             "weigh against each other and refine, with the consistency layer last. Made for two "
             "CPU cores: most steps on 32-pixel tiles, the last tenth on the tile of the finished "
-            "weights. The shipped file is that of step 6,997 (docs/models.md)."
+            "weights. The shipped file is that of step 6,997: PSNR 51.82 dB, SAM 1.102, ERGAS "
+            "0.899 on the held-out halves (docs/models.md)."
         ),
         network=NetworkSpec(
             architecture="u2net_ensemble",
