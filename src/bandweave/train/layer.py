@@ -113,9 +113,12 @@ class ConsistencyLayer(nn.Module):
                 f"This consistency layer is for tiles of {self.tile}, got {tuple(fused.shape[2:])}."
             )
         change = fused - start
-        kept = [
-            self._hidden_part(change[k], int(index)) for k, index in enumerate(operator.tolist())
-        ]
+        # In bfloat16 the products would leave some of what the sensors see.
+        with torch.autocast(change.device.type, enabled=False):
+            kept = [
+                self._hidden_part(change[k], int(index))
+                for k, index in enumerate(operator.tolist())
+            ]
         return start + torch.stack(kept)
 
     def _hidden_part(self, change: Tensor, k: int) -> Tensor:

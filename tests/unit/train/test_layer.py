@@ -70,3 +70,14 @@ def test_operators_are_told_apart() -> None:
     assert one.same_as(other)
     with_response = Sensor("s", "s", (), psf=POINT_SPREAD, response=RESPONSE)
     assert not one.same_as(TileOperator.of_sensor(with_response, BANDS, 4, (2.0, 2.0)))
+
+
+def test_mixed_precision_leaves_the_layer_exact(rng: np.random.Generator) -> None:
+    sensor = Sensor("s", "s", (), psf=POINT_SPREAD, response=RESPONSE)
+    operator = TileOperator.of_sensor(sensor, BANDS, 4, (2.0, 2.0))
+    layer = ConsistencyLayer([operator], TILE, 1e-3)
+    fused, start = (torch.from_numpy(rng.random((2, BANDS, TILE, TILE), np.float32)) for _ in "fs")
+    index = torch.zeros(2, dtype=torch.long)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = layer(fused, start, index)
+    assert torch.equal(mixed, layer(fused, start, index))
