@@ -4,8 +4,10 @@
     python benchmarks/bench_gpu.py --out FOLDER --cpu-rehearsal
 
 Writes FOLDER/NAME.json for each part (environment, median, best and worst round) and, from what is
-there, FOLDER/roofline.png (extra `plots`). `--cpu-rehearsal` runs the same code on tiny sizes on
-the CPU, the kernels in Triton's interpreter: its figures mean nothing.
+there, FOLDER/roofline.png (extra `plots`). Several parts run one after the other in processes of
+their own, `--seconds` each at most: what a part has measured is written after each comparison and
+stays when it fails or is stopped. `--cpu-rehearsal` runs the same code on tiny sizes on the CPU,
+the kernels in Triton's interpreter: its figures mean nothing.
 
 A session of 30 minutes in slices of 10, each a command of its own:
 
@@ -19,9 +21,10 @@ and where the training set is at hand, in as many slices as it takes:
 
 * limits: exponentials, products of matrices and bytes per second of this device.
 * attention: the Triton kernels, cut in several ways and with part of the powers as a polynomial,
-  beside every backend of `scaled_dot_product_attention`, forward alone and with the gradient.
+  beside every backend of `scaled_dot_product_attention`, forward alone and with the gradient; all
+  as recorded graphs, since small maps take longer to be asked for than to be done.
 * network: a batch of tiles in bf16, call by call, as a recorded graph, with and without the kernel
-  for normalisation and maps, and by `torch.compile`.
+  for normalisation and maps, and what `torch.compile` makes of it as a graph.
 * scene: a scene in memory to a scene in memory, 8 bands, overlap 16, beside the released way (one
   tile after the other, explicit softmax matrix) on the same device; with 16 bits and with single
   precision on the way back; on all devices together where there are several.
@@ -38,10 +41,12 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -110,7 +115,16 @@ class Size:
 
 
 FULL = Size(
-    7, 10, ((32, 2, 4096), (32, 4, 1024), (32, 8, 256)), 4096, 512, (32, 64, 128), 16, TILE, 512
+    # A row of this scene has 85 tiles: the usual batch, and those that divide it evenly.
+    7,
+    10,
+    ((32, 2, 4096), (32, 4, 1024), (32, 8, 256)),
+    4096,
+    512,
+    (32, 43, 85),
+    16,
+    TILE,
+    512,
 )
 TINY = Size(1, 1, ((1, 1, 64),), 96, 64, (2,), 2, 16, 4)
 
@@ -133,8 +147,16 @@ class Bench:
         if self.is_cuda:
             torch.cuda.synchronize()
 
-    def compared(self, calls: dict[str, Call], *, each: int | None = None) -> dict[str, Row]:
-        """Time calls in turn, several rounds; what fails is named with its reason."""
+    def compared(
+        self, calls: dict[str, Call], *, each: int | None = None, times: int = 1
+    ) -> dict[str, Row]:
+        """Time calls in turn, several rounds; what fails is named with its reason.
+
+        Args:
+            calls: What to call by its name.
+            each: Calls in a row, None for the usual number.
+            times: How often each call does what is timed.
+        """
         seconds: dict[str, list[float]] = {}
         failed: dict[str, Row] = {}
         for name, call in calls.items():
@@ -143,7 +165,7 @@ class Bench:
                 self.wait()
                 seconds[name] = []
             except Exception as error:  # noqa: BLE001  # a backend may refuse in any way
-                failed[name] = {"failed": (str(error) or repr(error)).splitlines()[0][:200]}
+                failed[name] = {"failed": reason(error)}
         count = each or self.size.calls
         for _ in range(self.size.rounds):
             for name, taken in seconds.items():
@@ -151,8 +173,38 @@ class Bench:
                 for _ in range(count):
                     calls[name]()
                 self.wait()
-                taken.append((time.perf_counter() - start) / count)
+                taken.append((time.perf_counter() - start) / (count * times))
         return {name: spread(taken) for name, taken in seconds.items()} | failed
+
+    def replayed(self, call: Callable[[], torch.Tensor], times: int) -> Call:
+        """Return what does a call so often as one recorded graph."""
+
+        def work() -> torch.Tensor:
+            for _ in range(times - 1):
+                call()
+            return call()
+
+        stream = torch.cuda.Stream() if self.is_cuda else None
+        with torch.cuda.stream(stream):
+            for _ in range(3):  # kernels are compiled and chosen before they are recorded
+                call()
+            return recorded(work, stream)
+
+
+def later(make: Callable[[], Call]) -> Call:
+    """Put off what a call needs to its first time, where a failure costs no other row."""
+    made: list[Call] = []
+
+    def call() -> object:
+        if not made:
+            made.append(make())
+        return made[0]()
+
+    return call
+
+
+def reason(error: Exception) -> str:
+    return (str(error) or repr(error)).splitlines()[0][:200]
 
 
 def spread(seconds: list[float]) -> Row:
@@ -189,8 +241,8 @@ def environment(bench: Bench) -> Row:
     return found
 
 
-def limits(bench: Bench) -> dict[str, Row]:
-    """Return how many exponentials, matrix products and bytes a second this device does."""
+def limits(bench: Bench) -> Iterator[dict[str, Row]]:
+    """Tell how many exponentials, matrix products and bytes a second this device does."""
     side, length = (8192, 2**28) if bench.is_cuda else (64, 2**10)
     factors = torch.randn((2, side, side), device=bench.device, dtype=torch.bfloat16)
     given, taken = torch.zeros((2, length), device=bench.device)
@@ -214,12 +266,12 @@ def limits(bench: Bench) -> dict[str, Row]:
     for name, row in rows.items():
         if "seconds" in row:
             row["per second"] = work[name] / row["best"]
-    return rows
+    yield rows
 
 
-def attention(bench: Bench) -> dict[str, Row]:
+def attention(bench: Bench) -> Iterator[dict[str, Row]]:
     """Compare kernels on the maps of U2Net's three scales."""
-    rows: dict[str, Row] = {}
+    times = bench.size.calls
     for tiles, heads, pixels in bench.size.maps:
         dtype = torch.bfloat16 if bench.is_cuda else torch.float32
         maps = torch.randn((tiles, pixels, 3, heads, HEAD), device=bench.device, dtype=dtype)
@@ -227,11 +279,14 @@ def attention(bench: Bench) -> dict[str, Row]:
         matrix = torch.softmax(torch.randn((tiles, heads, HEAD, HEAD), device=bench.device), -1)
         ways = attention_ways(bench, matrix.to(dtype))
         for passes in ("forward", "forward and gradient"):
-            calls = {name: partial(attended, way, given, passes) for name, way in ways.items()}
-            for name, row in bench.compared(calls).items():
+            calls = {
+                name: later(partial(bench.replayed, partial(attended, way, given, passes), times))
+                for name, way in ways.items()
+            }
+            rows = bench.compared(calls, each=1, times=times)
+            for row in rows.values():
                 row["exponentials"] = tiles * heads * pixels**2
-                rows[f"{pixels} pixels, {passes}, {name}"] = row
-    return rows
+            yield {f"{pixels} pixels, {passes}, {name}": row for name, row in rows.items()}
 
 
 Attend = Callable[[list[torch.Tensor]], torch.Tensor]
@@ -283,13 +338,12 @@ def attention_ways(bench: Bench, matrix: torch.Tensor) -> dict[str, Attend]:
     return ways
 
 
-def attended(way: Attend, given: list[torch.Tensor], passes: str) -> None:
+def attended(way: Attend, given: list[torch.Tensor], passes: str) -> torch.Tensor:
     if passes == "forward":
         with torch.no_grad():
-            way([image.detach() for image in given])
-        return
+            return way([image.detach() for image in given])
     result = way(given)
-    torch.autograd.grad(result, given, result.detach())
+    return torch.autograd.grad(result, given, result.detach())[0]
 
 
 def random_weights() -> Weights:
@@ -334,18 +388,17 @@ def fused(fitted: FittedTileNetwork, pair: ImagePair, stored: Storage | None = N
     return sink.hrms
 
 
-def network(bench: Bench) -> dict[str, Row]:
+def network(bench: Bench) -> Iterator[dict[str, Row]]:
     """Time the network alone on a batch that lies on the device."""
     batch = bench.size.batches[0]
     model = copy.deepcopy(random_weights().model).to(bench.device).eval()
     lay_channels_last(model)
     shapes = ((batch, 1, TILE, TILE), (batch, BANDS, TILE // 4, TILE // 4))
     images = [torch.rand(shape, device=bench.device) for shape in shapes]
-    stream = torch.cuda.Stream() if bench.is_cuda else None
 
     def forward(net: Call = model) -> torch.Tensor:
         kind = bench.device.type
-        with torch.autocast(kind, torch.bfloat16, cache_enabled=False):
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, cache_enabled=False):
             return net(*images)
 
     def as_graph(*, is_plain: bool) -> Call:
@@ -353,27 +406,31 @@ def network(bench: Bench) -> dict[str, Row]:
         with mock.patch.object(
             projection, "suits_triton", (lambda _: False) if is_plain else suits
         ):
-            for _ in range(3):
-                forward()
-            return recorded(forward, stream)
+            return bench.replayed(forward, 1)
 
-    with torch.inference_mode(), torch.cuda.stream(stream):
-        calls: dict[str, Call] = {
-            "call by call": forward,
-            "graph": as_graph(is_plain=False),
-            "graph, normalisation and maps by PyTorch": as_graph(is_plain=True),
-        }
-        if bench.is_cuda:  # takes minutes on a CPU
-            quick = torch.compile(model, mode="max-autotune-no-cudagraphs", dynamic=False)
-            calls["compiled"] = partial(forward, quick)
-        rows = bench.compared(calls)
+    graph = later(partial(as_graph, is_plain=False))
+    plain = later(partial(as_graph, is_plain=True))
+    calls = {
+        "call by call": forward,
+        "graph": graph,
+        "graph, normalisation and maps by PyTorch": plain,
+    }
+    yield with_tiles(bench.compared(calls), batch)
+    if bench.is_cuda:  # takes minutes on a CPU
+        quick = torch.compile(model, dynamic=False)
+        compiled = later(partial(bench.replayed, partial(forward, quick), 1))
+        rows = bench.compared({"graph beside that": graph, "graph of what is compiled": compiled})
+        yield with_tiles(rows, batch)
+
+
+def with_tiles(rows: dict[str, Row], batch: int) -> dict[str, Row]:
     for row in rows.values():
         if "seconds" in row:
             row["tiles per second"] = batch / row["seconds"]
     return rows
 
 
-def scene(bench: Bench) -> dict[str, Row]:
+def scene(bench: Bench) -> Iterator[dict[str, Row]]:
     """Fuse scenes in memory; megapixels are those of the PAN."""
     weights, size = random_weights(), bench.size
     pair, small = random_pair(size.scene), random_pair(size.released)
@@ -390,15 +447,19 @@ def scene(bench: Bench) -> dict[str, Row]:
     if count > 1:
         every = tuple(f"cuda:{k}" if bench.is_cuda else "cpu" for k in range(count))
         ways.append((f"bf16, batches of {batch}, {count} devices", "bf16", batch, every, stored))
+
+    def way(*given: Any, devices: tuple[str, ...], kept: Storage | None) -> Call:
+        return partial(fused, fitted_on(bench, weights, pair, *given, devices=devices), pair, kept)
+
     for name, precision, number, devices, kept in ways:
-        fitted = fitted_on(bench, weights, pair, precision, number, devices=devices)
-        calls[f"bandweave {name}"] = partial(fused, fitted, pair, kept)
+        make = partial(way, precision, number, devices=devices, kept=kept)
+        calls[f"bandweave {name}"] = later(make)
     rows = bench.compared(calls, each=1)
     for name, row in rows.items():
         if "seconds" in row:
             side = size.released if name == "released" else size.scene
             row["megapixels per second"] = side**2 / 1e6 / row["seconds"]
-    return rows
+    yield rows
 
 
 def released_scene(bench: Bench, weights: Weights, pair: ImagePair) -> list[np.ndarray]:
@@ -423,7 +484,7 @@ def released_scene(bench: Bench, weights: Weights, pair: ImagePair) -> list[np.n
     return tiles
 
 
-def precision(bench: Bench) -> dict[str, Row]:
+def precision(bench: Bench) -> Iterator[dict[str, Row]]:
     """Score both precisions against the truth."""
     if bench.is_cuda:
         from bench_precision import samples  # noqa: PLC0415
@@ -433,7 +494,6 @@ def precision(bench: Bench) -> dict[str, Row]:
     else:
         weights, pair = random_weights(), random_pair(TILE)
         cases = [("noise", pair, fused(fitted_on(bench, weights, pair, "fp32", 1), pair) + 1, 0.0)]
-    rows: dict[str, Row] = {}
     for name, pair, gt, _ in cases:
         scores = {}
         for kind in PRECISIONS:
@@ -446,31 +506,33 @@ def precision(bench: Bench) -> dict[str, Row]:
                 protocol="dlpan-rr-uncut",
                 metrics=("psnr",),
             ).values["psnr"]
-        rows[name] = {**scores, "bf16 - fp32, dB": scores["bf16"] - scores["fp32"]}
-    return rows
+        yield {name: {**scores, "bf16 - fp32, dB": scores["bf16"] - scores["fp32"]}}
 
 
-def training(bench: Bench) -> dict[str, Row]:
+def training(bench: Bench) -> Iterator[dict[str, Row]]:
     """Time optimiser steps."""
-    rows = bench.compared({"released": released_step(bench)})
+    yield with_schedule(bench.compared({"released": released_step(bench)}))
     with tempfile.TemporaryDirectory() as folder:
         write_patches(Path(folder) / "train.h5", bench.size)
         for kind in PRECISIONS:
             calls = our_steps(bench, kind, Path(folder))
-            rows |= bench.compared(calls)
+            yield with_schedule(bench.compared(calls))
+        kinds = [torch.profiler.ProfilerActivity.CPU]
+        if bench.is_cuda:
+            kinds.append(torch.profiler.ProfilerActivity.CUDA)
+        with torch.profiler.profile(activities=kinds) as profile:
+            calls["bandweave bf16"]()
+            bench.wait()
+    order = "self_device_time_total" if bench.is_cuda else "self_cpu_time_total"
+    table = profile.key_averages().table(sort_by=order, row_limit=25)
+    (Path(bench.options.out) / "training_profile.txt").write_text(table)
+
+
+def with_schedule(rows: dict[str, Row]) -> dict[str, Row]:
     for row in rows.values():
         if "seconds" in row:
             row["steps per second"] = 1 / row["seconds"]
             row["minutes for the schedule"] = SCHEDULE * row["seconds"] / 60
-    kinds = [torch.profiler.ProfilerActivity.CPU]
-    if bench.is_cuda:
-        kinds.append(torch.profiler.ProfilerActivity.CUDA)
-    with torch.profiler.profile(activities=kinds) as profile:
-        calls["bandweave bf16"]()
-        bench.wait()
-    order = "self_device_time_total" if bench.is_cuda else "self_cpu_time_total"
-    table = profile.key_averages().table(sort_by=order, row_limit=25)
-    (Path(bench.options.out) / "training_profile.txt").write_text(table)
     return rows
 
 
@@ -520,9 +582,9 @@ def our_steps(bench: Bench, kind: Precision, folder: Path) -> dict[str, Call]:
         return step
 
     return {
-        f"bandweave {kind}": steps(),
-        f"bandweave {kind}, not recorded": steps(is_recorded=False),
-        f"bandweave {kind}, tiles from the CPU": steps(is_there=False),
+        f"bandweave {kind}": later(steps),
+        f"bandweave {kind}, not recorded": later(partial(steps, is_recorded=False)),
+        f"bandweave {kind}, tiles from the CPU": later(partial(steps, is_there=False)),
     }
 
 
@@ -545,7 +607,7 @@ def released_step(bench: Bench) -> Call:
     return step
 
 
-PARTS: dict[str, Callable[[Bench], dict[str, Row]]] = {
+PARTS: dict[str, Callable[[Bench], Iterator[dict[str, Row]]]] = {
     "limits": limits,
     "attention": attention,
     "network": network,
@@ -585,37 +647,68 @@ def draw_roofline(out: Path) -> None:
     plt.close(figure)
 
 
-def measure(bench: Bench, names: Iterable[str]) -> None:
+def measure(bench: Bench, name: str) -> int:
+    """Measure one part; return 1 if it did not come to its end."""
     out = Path(bench.options.out)
     out.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        result = {"environment": environment(bench), "results": PARTS[name](bench)}
-        text = json.dumps(result, indent=1)
-        (out / f"{name}.json").write_text(text)
-        print(name, text)
+    result: Row = {"environment": environment(bench), "results": {}}
+
+    def write() -> None:
+        (out / f"{name}.json").write_text(json.dumps(result, indent=1))
+
+    try:
+        for rows in PARTS[name](bench):
+            result["results"] |= rows
+            write()
+    except Exception as error:  # noqa: BLE001  # what was measured before is worth keeping
+        traceback.print_exc()
+        result["failed"] = reason(error)
+        write()
+    print(name, json.dumps(result, indent=1), flush=True)
     draw_roofline(out)
+    return int("failed" in result)
+
+
+def measure_apart(names: list[str], options: argparse.Namespace) -> int:
+    """Measure each part in a process of its own: an error of a device spoils all that follow."""
+    broken = 0
+    given = [f"--{key}={getattr(options, key)}" for key in ("out", "shared", "weights", "seconds")]
+    for name in names:
+        command = [sys.executable, __file__, "--only", name, *given]
+        command += ["--cpu-rehearsal"] if options.cpu_rehearsal else []
+        try:
+            broken |= subprocess.run(command, check=False, timeout=options.seconds).returncode
+        except subprocess.TimeoutExpired:
+            print(f"{name} took longer than {options.seconds} s and was stopped.", flush=True)
+            broken = 1
+    return int(broken != 0)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True)
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--shared", help="folder of the reference material, for precision")
-    parser.add_argument("--weights", help="trained weights for WorldView-3, for precision")
+    parser.add_argument("--shared", default="", help="folder of the reference material")
+    parser.add_argument("--weights", default="", help="trained weights for WorldView-3")
+    parser.add_argument("--seconds", type=float, default=280, help="most for each of several parts")
     parser.add_argument("--cpu-rehearsal", action="store_true")
     options = parser.parse_args()
-    if options.cpu_rehearsal:
-        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported
-        measure(Bench(torch.device("cpu"), TINY, options), options.only)
-        return 0
-    if not torch.cuda.is_available():
+    if not options.cpu_rehearsal and not torch.cuda.is_available():
         print("No CUDA device was found; --cpu-rehearsal tries the script without one.")
         return 1
-    if "precision" in options.only and not (options.shared and options.weights):
+    names = list(options.only)
+    is_given = options.cpu_rehearsal or (options.shared and options.weights)
+    if "precision" in names and not is_given:
         print("The part `precision` needs --shared and --weights; it is left out.")
-        options.only.remove("precision")
-    measure(Bench(torch.device("cuda"), FULL, options), options.only)
-    return 0
+        names.remove("precision")
+    if len(names) > 1:
+        return measure_apart(names, options)
+    device, size = ("cuda", FULL)
+    if options.cpu_rehearsal:
+        os.environ["TRITON_INTERPRET"] = "1"  # read when the kernels are imported
+        device, size = ("cpu", TINY)
+    bench = Bench(torch.device(device), size, options)
+    return max((measure(bench, name) for name in names), default=0)
 
 
 if __name__ == "__main__":

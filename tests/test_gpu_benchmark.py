@@ -51,6 +51,31 @@ def test_a_rehearsal_measures_every_part(tmp_path: Path) -> None:
     assert (tmp_path / "training_profile.txt").stat().st_size > 1000
 
 
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_a_part_that_fails_keeps_what_it_has_and_costs_no_other(tmp_path: Path) -> None:
+    (tmp_path / "training_profile.txt").mkdir()  # the last step cannot write there
+    done = run("--out", tmp_path, "--cpu-rehearsal", "--only", "training", "limits")
+    assert done.returncode == 1
+    training, limits = (
+        json.loads((tmp_path / f"{name}.json").read_text()) for name in ("training", "limits")
+    )
+    assert "training_profile.txt" in training["failed"]
+    assert len(training["results"]) == 7
+    assert "failed" not in limits
+    assert limits["results"]["products"]["per second"] > 0
+
+
+@pytest.mark.multiprocess
+def test_parts_are_stopped_when_their_time_is_over(tmp_path: Path) -> None:
+    parts = ("limits", "network")
+    done = run("--out", tmp_path, "--cpu-rehearsal", "--only", *parts, "--seconds", 0.01)
+    assert done.returncode == 1
+    assert [line.split()[0] for line in done.stdout.splitlines()] == list(parts)
+    assert done.stdout.count("took longer than 0.01 s and was stopped.") == 2
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.multiprocess
 def test_without_a_gpu_it_says_so(tmp_path: Path) -> None:
