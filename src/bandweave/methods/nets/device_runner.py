@@ -236,9 +236,15 @@ def _stored(image: Tensor, storage: Storage | None) -> Tensor:
 @contextmanager
 def _exact() -> Iterator[None]:
     """Without this, convolutions round float32 to 10 bits of mantissa."""
-    # `enabled` is False if it is not given.
-    with _EXCLUSIVE, torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        yield
+    # torch has no annotations there.
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    with _EXCLUSIVE:
+        before = convolutions.fp32_precision
+        convolutions.fp32_precision = "ieee"
+        try:
+            yield
+        finally:
+            convolutions.fp32_precision = before
 
 
 def _channels_last(images: Tensor) -> Tensor:

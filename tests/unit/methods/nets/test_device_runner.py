@@ -82,6 +82,17 @@ def test_tiles_of_another_size_are_computed_without_the_recording(lifted, tiles,
         np.testing.assert_allclose(runner(*larger), CpuRunner(lifted)(*larger), rtol=0, atol=2e-6)
 
 
+def test_convolutions_are_exact_in_there_and_as_before_elsewhere(lifted, tiles):
+    convolutions, seen = torch.backends.cudnn.conv, []
+    lifted.register_forward_hook(lambda *_: seen.append(convolutions.fp32_precision))
+    before, runner = convolutions.fp32_precision, DeviceRunner(lifted, 4, devices=["cpu"])
+    assert before != "ieee"
+    for cut in (32, 32, 16):  # both lanes play the first size
+        runner(tiles[0][..., :cut, :cut], tiles[1][..., : cut // 4, : cut // 4])
+    assert seen[-1] == "ieee"
+    assert convolutions.fp32_precision == before
+
+
 def on_device(model, card, base: ImagePair) -> tuple[FittedTileNetwork, FittedTileNetwork]:
     """Return the method as it runs on a CPU, and with the runner of GPUs."""
     method = LearnedMethod(Weights(model, card, "0" * 64), device="cpu", threads=1, pan_sigma=0.6)
