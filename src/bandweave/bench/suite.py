@@ -92,7 +92,8 @@ class MethodSpec(Section):
     """What tables call the row; None for the method's name with its options."""
     weights: str | None = None
     """Shipped weights, or a file relative to the weights folder (learned methods)."""
-    consistent: bool = False
+    consistent: bool | None = None
+    """None for what the weights say; classical methods are then left as they are."""
     consistency_noise: float | None = Field(default=None, ge=0)
     convention: Literal["scene", "toolbox"] = "scene"
     tiling: Literal["blend", "official"] = "blend"

@@ -58,3 +58,12 @@ def test_other_settings_are_fused_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = run_task(consistent).values, run_task(alone).values
     run_task(toolbox)
     assert (run_task(consistent).values, run_task(alone).values) == expected
+
+
+def test_weights_that_end_consistent_do_so_where_the_suite_says_nothing() -> None:
+    row = {"method": "u2net_ensemble", "weights": "u2net-l-wv", "pan_sharpness": "off"}
+    silent, explicit, without = tasks(
+        [row, row | {"consistent": True}, row | {"consistent": False}]
+    )
+    expected = run_task(explicit).values
+    assert run_task(silent).values == expected != run_task(without).values
