@@ -11,9 +11,9 @@ the kernels in Triton's interpreter: its figures mean nothing.
 
 A session of 30 minutes in slices of 10, each a command of its own:
 
-    python benchmarks/bench_gpu.py --out gpu --only limits attention network
+    python benchmarks/bench_gpu.py --out gpu --only limits attention
+    python benchmarks/bench_gpu.py --out gpu --only network training
     python benchmarks/bench_gpu.py --out gpu --only scene precision --shared SHARED --weights FILE
-    python benchmarks/bench_gpu.py --out gpu --only training
 
 and where the training set is at hand, in as many slices as it takes:
 
