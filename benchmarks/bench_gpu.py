@@ -275,9 +275,11 @@ def attention(bench: Bench) -> Iterator[dict[str, Row]]:
     for tiles, heads, pixels in bench.size.maps:
         dtype = torch.bfloat16 if bench.is_cuda else torch.float32
         maps = torch.randn((tiles, pixels, 3, heads, HEAD), device=bench.device, dtype=dtype)
-        given = [one.transpose(1, 2).requires_grad_() for one in maps.unbind(2)]
         matrix = torch.softmax(torch.randn((tiles, heads, HEAD, HEAD), device=bench.device), -1)
-        ways = attention_ways(bench, matrix.to(dtype))
+        given = [*(one.transpose(1, 2) for one in maps.unbind(2)), matrix.to(dtype)]
+        for image in given:
+            image.requires_grad_()
+        ways = attention_ways(bench)
         for passes in ("forward", "forward and gradient"):
             calls = {
                 name: later(partial(bench.replayed, partial(attended, way, given, passes), times))
@@ -292,12 +294,13 @@ def attention(bench: Bench) -> Iterator[dict[str, Row]]:
 Attend = Callable[[list[torch.Tensor]], torch.Tensor]
 
 
-def attention_ways(bench: Bench, matrix: torch.Tensor) -> dict[str, Attend]:
-    """Return what is compared; all compute the block's whole product."""
+def attention_ways(bench: Bench) -> dict[str, Attend]:
+    """Return what is compared; all compute the block's whole product of q, k, v and a matrix."""
 
     def backend(kind: SDPBackend, given: list[torch.Tensor]) -> torch.Tensor:
+        *maps, matrix = given
         with sdpa_kernel(kind):
-            return functional.scaled_dot_product_attention(*given) * (given[0] @ matrix)
+            return functional.scaled_dot_product_attention(*maps) * (maps[0] @ matrix)
 
     ways: dict[str, Attend] = {
         f"sdpa {kind.name.lower()}": partial(backend, kind)
@@ -315,7 +318,8 @@ def attention_ways(bench: Bench, matrix: torch.Tensor) -> dict[str, Attend]:
         return ways
 
     def kernel(blocks: Blocks, given: list[torch.Tensor]) -> torch.Tensor:
-        return attend(*given, given[0], matrix, blocks=blocks)
+        *maps, matrix = given
+        return attend(*maps, maps[0], matrix, blocks=blocks)
 
     cuts = [
         Blocks(queries, keys, warps, stages)
