@@ -6,7 +6,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from bandweave.report.figures.panels import panel_grid, panel_title, write_title
+from bandweave.report.figures.panels import panel_grid, panel_title
 from bandweave.report.figures.style import ERROR_MAP, WIDTH, footnote, wrapped
 from bandweave.report.shown import ERROR_GAMMA, ShownImage
 
@@ -20,12 +20,12 @@ def error_panels(image: ShownImage, metric: str | None = None) -> Figure:
         image: Pictures of one image that has a reference.
         metric: Score written above each map, or None.
     """
-    figure, axes = panel_grid(len(image.methods), image.window.shape, foot=_FOOT, bar=_BAR)
+    titles = [panel_title(layer, metric) for layer in image.methods]
+    figure, axes = panel_grid(titles, image.window.shape, foot=_FOOT, bar=_BAR)
     scale = PowerNorm(ERROR_GAMMA, 0, image.error_full)
     for axis, layer in zip(axes, image.methods, strict=True):
         assert layer.errors is not None
         axis.imshow(layer.errors, cmap=ERROR_MAP, norm=scale, interpolation="nearest")
-        write_title(axis, panel_title(layer, metric), len(axes))
     below, above = axes[-1].get_position().y0, axes[0].get_position().y1
     place = figure.add_axes((1 - _BAR / WIDTH + 0.015, below, 0.018, above - below))
     bar = figure.colorbar(

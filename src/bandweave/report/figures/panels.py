@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import textwrap
+from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,8 +15,9 @@ from bandweave.report.figures.style import FRAME, WIDTH, footnote, wrapped
 from bandweave.report.shown import Layer, ShownImage
 
 _INSET = 0.4  # of the panel's side that the enlarged part takes
-_TITLE, _FOOT, _GAP = 0.19, 0.36, 0.06  # inches above each panel, below all, between
-_LARGE, _LETTERS = 7.0, 122  # points; letters of that size beside each other over the whole width
+_FOOT, _GAP = 0.36, 0.06  # inches below all panels, between them
+_LINE, _ROOM = 0.115, 0.075  # inches of a title's line, and around the title
+_LARGE, _LETTERS = 6.5, 20.5  # points of a title; letters of that size to an inch
 
 
 def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figure:
@@ -29,10 +32,10 @@ def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figur
     """
     reference = () if image.reference is None else (image.reference,)
     layers = [*image.inputs, *image.methods, *reference]
-    figure, axes = panel_grid(len(layers), image.window.shape, foot=_FOOT)
+    titles = [panel_title(layer, metric) for layer in layers]
+    figure, axes = panel_grid(titles, image.window.shape, foot=_FOOT)
     for axis, layer in zip(axes, layers, strict=True):
         axis.imshow(layer.pixels, interpolation="nearest")
-        write_title(axis, panel_title(layer, metric), len(layers))
         _zoom_box(axis, layer, image)
         if layer is image.reference:
             mark_pixels(axis, image)
@@ -44,44 +47,37 @@ def natural_colour_panels(image: ShownImage, metric: str | None = None) -> Figur
 
 
 def panel_grid(
-    count: int, shape: tuple[int, int], *, foot: float, bar: float = 0.0
+    titles: Sequence[str], shape: tuple[int, int], *, foot: float, bar: float = 0.0
 ) -> tuple[Figure, list[Axes]]:
-    """Return a figure with `count` bare axes for images of this shape, at its full width.
+    """Return a figure with a bare axis for an image under each title, at its full width.
+
+    Titles stand above the left edges, all in one size, in as many lines as the longest asks for.
 
     Args:
-        count: Panels.
+        titles: One per panel.
         shape: Rows and columns of each image.
         foot: Inches kept free below.
         bar: Inches kept free on the right.
     """
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
+    columns = _columns(len(titles))
+    rows = math.ceil(len(titles) / columns)
     width = (WIDTH - bar - (columns - 1) * _GAP) / columns
     height = width * shape[0] / shape[1]
-    whole = rows * (height + _TITLE) + foot
+    lines = [textwrap.wrap(title, int(width * _LETTERS)) for title in titles]
+    title = max(map(len, lines)) * _LINE + _ROOM
+    whole = rows * (height + title) + foot
     # Every place is known: no layout engine, which would take seconds.
     figure = Figure(figsize=(WIDTH, whole))
     axes = []
-    for k in range(count):
+    for k, text in enumerate(lines):
         left = k % columns * (width + _GAP)
-        top = whole - _TITLE - k // columns * (height + _TITLE)
+        top = whole - title - k // columns * (height + title)
         place = (left / WIDTH, (top - height) / whole, width / WIDTH, height / whole)
         axis = figure.add_axes(place)
         axis.set_axis_off()
+        axis.set_title("\n".join(text), loc="left", pad=2.5, fontsize=_LARGE)
         axes.append(axis)
     return figure, axes
-
-
-def write_title(axis: Axes, text: str, shown: int) -> None:
-    """Write a panel's title above its left edge, small enough not to run into the next panel.
-
-    Args:
-        axis: Panel.
-        text: Title.
-        shown: Panels of the figure.
-    """
-    letters = _LETTERS / _columns(shown)
-    axis.set_title(text, loc="left", pad=2.5, fontsize=_LARGE * min(1, letters / len(text)))
 
 
 def _columns(count: int) -> int:
@@ -97,9 +93,8 @@ def panel_title(layer: Layer, metric: str | None) -> str:
         return layer.name
     entry = METRICS[metric]
     digits = 2 if entry.range[1] > 2 else 4
-    return (
-        f"{layer.name}  {value:.{digits}f}{'' if entry.unit == '°' else ' '}{entry.unit}".rstrip()
-    )
+    space = "" if entry.unit == "°" else "\N{NO-BREAK SPACE}"
+    return f"{layer.name}  {value:.{digits}f}{space}{entry.unit}".rstrip()
 
 
 def mark_pixels(axis: Axes, image: ShownImage) -> None:
