@@ -20,10 +20,12 @@ from bandweave.window import Window
 
 pytest.importorskip("matplotlib", reason="needs the extra plots")
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
 from bandweave.report.figures.choice import looks
 from bandweave.report.figures.errors import error_panels
 from bandweave.report.figures.learning import learning_curves
-from bandweave.report.figures.panels import natural_colour_panels
+from bandweave.report.figures.panels import natural_colour_panels, panel_grid
 from bandweave.report.figures.spectra import spectra_figure
 from bandweave.report.figures.style import house_style, svg_text, write_figure
 from bandweave.report.figures.tradeoff import has_costs, tradeoff_figure
@@ -77,11 +79,27 @@ def test_error_maps_share_one_scale(image: ShownImage) -> None:
     assert {panel.images[0].get_cmap().name for panel in panels} == {"inferno"}
     assert "reflectance" in bar.get_ylabel()
     assert [panel.get_title(loc="left") for panel in panels][:2] == [
-        "EXP  30.00 dB",
-        "GSA  31.00 dB",
+        "EXP  30.00\N{NO-BREAK SPACE}dB",
+        "GSA  31.00\N{NO-BREAK SPACE}dB",
     ]
     for panel, layer in zip(panels, image.methods, strict=True):
         assert np.array_equal(panel.images[0].get_array(), layer.errors)
+
+
+def test_long_titles_keep_off_their_neighbours_and_the_row_above() -> None:
+    titles = ["regression ensemble, consistent  50.89 dB", "LTTR  44.59 dB"] * 9
+    with house_style():
+        figure, axes = panel_grid(titles, (90, 100), foot=0.3, bar=0.8)
+        draw = FigureCanvasAgg(figure).get_renderer()
+        boxes = [
+            box
+            for axis in axes
+            for box in (axis.get_window_extent(draw), axis._left_title.get_window_extent(draw))
+        ]
+    assert {axis._left_title.get_fontsize() for axis in axes} == {6.5}
+    for k, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[k + 1 :])
+        assert box.y1 <= figure.bbox.y1 + 1
 
 
 def test_every_panel_has_the_same_part_enlarged(image: ShownImage) -> None:
