@@ -68,7 +68,12 @@ def test_the_written_image_gives_back_the_ms(run, pair, tmp_path, method) -> Non
     # Of a residual the cut filter leaves 1e-4, and random weights are hundreds of DN away.
     assert misfit(out, pair[1]) < (0.01 if method != "u2net" else 1e-4 * before)
     report = json.loads(stdout)
-    assert report["consistency"] == {"blur": [0.3] * 4, "noise": 0, "response": None}
+    assert report["consistency"] == {
+        "blur": [0.3] * 4,
+        "noise": 0,
+        "response": None,
+        "is_nonnegative": False,
+    }
     assert 0 < report["effect"]["after"] < 1e-3 * report["effect"]["before"]
     assert report["effect"]["moved"] > 0.1
     assert report["notes"][-1] in err
