@@ -224,3 +224,17 @@ def test_files_are_the_same_every_time(table: ScoreTable, tmp_path: Path) -> Non
         "two.pdf",
         "two.png",
     ]
+
+
+def test_a_legend_of_long_names_stays_within_the_figure(
+    image: ShownImage, table: ScoreTable
+) -> None:
+    long = "regression ensemble, consistent, window"
+    methods = tuple(replace(layer, name=f"{long} {k}") for k, layer in enumerate(image.methods))
+    with house_style():
+        figure = spectra_figure(replace(image, methods=methods), looks(table))
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+    assert figure.bbox.x0 <= box.x0
+    assert box.x1 <= figure.bbox.x1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from bandweave.metrics.table import METRICS
 from bandweave.report.figures.style import (
@@ -47,6 +48,8 @@ def learning_curves(logs: Sequence[TrainingLog], metric: str = "psnr") -> Figure
     values = [loss for log in logs for loss in log.losses if math.isfinite(loss)]
     if values and min(values) > 0 and max(values) > 3 * min(values):
         axes[0].set_yscale("log")
+        # Every digit would run into the next one over several decades.
+        axes[0].yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
         axes[0].yaxis.set_major_formatter(plain)
         axes[0].yaxis.set_minor_formatter(plain)
     axes[0].set_ylabel("training loss")

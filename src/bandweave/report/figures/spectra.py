@@ -15,6 +15,7 @@ from bandweave.report.shown import ShownImage
 
 _HEIGHT, _ALONE = 3.7, 2.6  # inches, with and without the differences
 _MANY = 12  # bands from which points are not marked
+_LETTERS, _SAMPLE = 125, 10  # letters of a legend's line; what a line's sample takes of them
 
 
 def spectra_figure(image: ShownImage, looks: Mapping[str, Look]) -> Figure:
@@ -49,7 +50,8 @@ def spectra_figure(image: ShownImage, looks: Mapping[str, Look]) -> Figure:
         axes[1, 0].set_ylabel(f"difference ({image.scene.unit})")
     figure.align_ylabels(axes[:, 0])
     lines, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside upper center", ncols=5, handlelength=2.4)
+    columns = max(1, min(5, _LETTERS // (max(map(len, names)) + _SAMPLE)))
+    figure.legend(lines, names, loc="outside upper center", ncols=columns, handlelength=2.4)
     others = [layer.name for layer in image.methods if layer.id not in looks]
     if others:
         footnote(figure, wrapped(f"Grey: {', '.join(others)}."))
