@@ -34,9 +34,13 @@ def remember(image: BenchImage, config: FuseConfig, hrms: Image, cost: Cost) -> 
 
 
 def remembered(image: BenchImage, config: FuseConfig) -> Estimate | None:
-    """Return what the same settings gave without the step, if it was the last of its kind."""
-    fits = _last and (_last[0].image, _last[0].config) == (image, _without_step(config))
-    return _last[0] if fits else None
+    """Return what the same settings gave without the step, if that was kept last.
+
+    What other settings gave is let go: it would count as memory of the task to come.
+    """
+    if _last and (_last[0].image, _last[0].config) != (image, _without_step(config)):
+        _last.clear()
+    return _last[0] if _last else None
 
 
 def _without_step(config: FuseConfig) -> FuseConfig:

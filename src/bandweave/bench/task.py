@@ -136,18 +136,18 @@ def run_task(task: BenchTask) -> Record:
         (pair, gt), made = _read(task.image)
         config = fuse_config(task)
         _load_libraries(task.spec.method)
+        before = remembered(task.image, config)
         with measured() as cost:
             job = prepare_job(ArrayScene(pair), config)
             sink = ArraySink()
-            before = None if job.consistency is None else remembered(task.image, config)
-            if before is None:
+            if before is None or job.consistency is None:
                 job.run(sink, quiet=True)
             else:
                 job.finish(before.hrms, sink)
-        if before is not None:
-            cost = cost.behind(before.cost)
         if job.consistency is None:
             remember(task.image, config, sink.hrms, cost)
+        elif before is not None:
+            cost = cost.behind(before.cost)
         scores = _scored(task, sink.hrms.astype(np.float64), pair, gt)
         _keep(task, sink.hrms, pair, gt)
     if job.consistency is not None:

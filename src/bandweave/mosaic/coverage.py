@@ -9,6 +9,7 @@ from typing import Literal
 from bandweave.errors import SensorModelError
 from bandweave.methods.base import Method
 from bandweave.methods.covered_bands import CoveredBands
+from bandweave.methods.interpolation import Bicubic, Interpolation
 from bandweave.pair import PairProfile
 from bandweave.sensors import FAR_FROM_PAN, Band
 
@@ -63,7 +64,8 @@ def for_covered_bands(
         SensorModelError: There are such bands and they are refused, or there are no others.
     """
     coverage = coverage_of(profile)
-    if coverage is None or not coverage.uncovered or method.id in ("exp", "bicubic"):
+    takes_nothing = isinstance(method, Interpolation | Bicubic)  # of the PAN
+    if coverage is None or not coverage.uncovered or takes_nothing:
         return method, ()
     sensor = profile.sensor
     assert sensor is not None

@@ -67,3 +67,12 @@ def test_weights_that_end_consistent_do_so_where_the_suite_says_nothing() -> Non
     )
     expected = run_task(explicit).values
     assert run_task(silent).values == expected != run_task(without).values
+
+
+def test_what_no_row_takes_up_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "_last", [])
+    first, other = tasks([{"method": "bt_h"}, {"method": "gsa", "consistent": True}])
+    run_task(first)
+    assert len(estimate._last) == 1
+    run_task(other)
+    assert estimate._last == []
