@@ -80,8 +80,9 @@ class _Attend(torch.autograd.Function):
         tables = _words(q, unit), _words(k, unit), _pairs(v, unit), attended
         _run(_loop("forward", query, unit), (start, total), tables)
         attended = attended[:, :, : query.shape[2]]
-        ctx.save_for_backward(query, key, value, attended, start - total.log2())
-        ctx.unit = unit
+        if any(ctx.needs_input_grad):
+            ctx.save_for_backward(query, key, value, attended, start - total.log2())
+            ctx.unit = unit
         return attended
 
     @staticmethod

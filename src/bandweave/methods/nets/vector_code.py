@@ -21,13 +21,14 @@ _POWER = {
     2: (0.999928057, 0.693260968, 0.242611125, 0.0551716685),
     1: (1.0, 0.693147004, 0.240222424, 0.0555073358, 0.00967151299, 0.00132647273),
 }
-# Added to a float32 and taken off again, this rounds it to a whole number, and leaves that number
-# in its last bits.
-_ROUNDING = 1.5 * 2.0**23
-_EXPONENT_BITS = 23
+# Smaller powers would be subnormal, whose products in float32 take some processors many times as
+# long; those in bfloat16 take them for zero.
 _LEAST_EXPONENT = -126.0
+# Arguments of AVX-512's instructions: to the nearest whole number; all lanes; rounding as usual.
+_NEAREST, _ALL_LANES, _AS_USUAL = 8, -1, 4
 
 INDEX, WORD, FLOAT = ir.IntType(64), ir.IntType(32), ir.FloatType()
+_LANES_CHOSEN = ir.IntType(LANES)
 FLOATS, WORDS = ir.VectorType(FLOAT, LANES), ir.VectorType(WORD, LANES)
 _POINTER = ir.PointerType()
 _NAME = "loops"
@@ -72,6 +73,10 @@ class VectorCode:
             pairs = _PairsOfBfloat16()
             name = "llvm.x86.avx512bf16.dpbf16ps.512"
             self._dot_of_pairs = self._foreign(name, [FLOATS, pairs, pairs])
+        chosen = [FLOATS, _LANES_CHOSEN, WORD]
+        name = "llvm.x86.avx512.mask.{}.ps.512"
+        self._rounded = self._foreign(name.format("rndscale"), [FLOATS, WORD, *chosen])
+        self._scaled_by_power = self._foreign(name.format("scalef"), [FLOATS, FLOATS, *chosen])
         kinds = [_POINTER] * vectors + [_POINTER, INDEX] * tables + [INDEX]
         function = ir.Function(self._module, ir.FunctionType(ir.VoidType(), kinds), _NAME)
         self.build = ir.IRBuilder(function.append_basic_block())
@@ -121,17 +126,18 @@ class VectorCode:
         return build.call(self._fma, [*floats, added])
 
     def power(self, exponent: Any) -> Any:
-        """Return 2^x, x at most 127; NaN stays NaN."""
+        """Return 2^x, of what is far below the smallest float32 a number near 0; NaN stays NaN."""
         build = self.build
-        least = in_all(_LEAST_EXPONENT)
-        x = build.select(build.fcmp_ordered("<", exponent, least), least, exponent)
-        shifted = build.fadd(x, in_all(_ROUNDING))
-        fraction = build.fsub(x, build.fsub(shifted, in_all(_ROUNDING)))
+        if self.unit == 1:
+            least = in_all(_LEAST_EXPONENT)
+            exponent = build.select(build.fcmp_ordered("<", exponent, least), least, exponent)
+        always = in_all(0.0), _LANES_CHOSEN(_ALL_LANES), WORD(_AS_USUAL)
+        whole = build.call(self._rounded, [exponent, WORD(_NEAREST), *always])
+        fraction = build.fsub(exponent, whole)
         *lower, power = (in_all(c) for c in _POWER[self.unit])
         for coefficient in reversed(lower):
             power = build.call(self._fma, [power, fraction, coefficient])
-        whole = build.shl(build.bitcast(shifted, WORDS), in_all(_EXPONENT_BITS, WORDS))
-        return build.bitcast(build.add(build.bitcast(power, WORDS), whole), FLOATS)
+        return build.call(self._scaled_by_power, [power, whole, *always])
 
     def sum_of(self, values: list[Any]) -> Any:
         """Return the sum of 2, 4, 8 ... values, neighbours first."""
