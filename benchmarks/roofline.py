@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 _ROW = 0.22  # inches
+_REACH = 3.0  # of the axis, in lengths of the longest bar
 _NAMES_PER_ROW = 3  # of the legend
 _PREFIXES = ("", "k", "M", "G", "T", "P")
 
@@ -15,7 +16,8 @@ def draw_roofline(
 ) -> None:
     """Draw bars of measured rates and lines of measured limits, with the rates as numbers.
 
-    Without matplotlib (extra `plots`) it says so and writes nothing.
+    Limits far beyond all bars, except for the lowest, are told in the legend alone. Without
+    matplotlib (extra `plots`) it says so and writes nothing.
 
     Args:
         rates: Name of a row -> rate above zero, the topmost first; one at least.
@@ -40,7 +42,9 @@ def draw_roofline(
         new_figure,
     )
 
-    most = max([*rates.values(), *limits.values()])
+    longest = max(rates.values())
+    within = [limit for limit in limits.values() if limit <= _REACH * longest]
+    most = max([longest, *(within or sorted(limits.values())[:1])])
     power = min(max(int(math.log10(most) // 3), 0), len(_PREFIXES) - 1)
 
     def written(rate: float, position: int = 0) -> str:
@@ -63,7 +67,8 @@ def draw_roofline(
         # The bars have the last colour; limits differ by colour and dashes, for print in grey.
         looks = zip((*COLOURS[:-1], INK), LINES, strict=True)
         for (name, limit), (colour, line) in zip(limits.items(), looks, strict=False):
-            axis.axvline(limit, color=colour, linestyle=line, label=f"{name}: {written(limit)}")
+            told = f"{name}: {written(limit)}" + (" (beyond)" if limit > most else "")
+            axis.axvline(limit, color=colour, linestyle=line, label=told)
         axis.set_xlim(0, 1.08 * most)
         axis.set_ylim(len(rates) - 0.4, -0.6)
         axis.xaxis.set_major_formatter(written)
