@@ -8,7 +8,6 @@ lane has neither, and tests run it there.
 from __future__ import annotations
 
 import copy
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
@@ -22,6 +21,7 @@ from torch.nn import functional
 
 from bandweave.methods.base import RowJoin
 from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.exact import exact_convolutions
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.recording import recorded, sent
 from bandweave.methods.nets.u2net import LearnedUpsampling
@@ -34,9 +34,6 @@ _LANES = 2
 
 # Layers whose weights autocast rounds anew in every call.
 _CAST = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
-
-# The switches of cuDNN are one for all threads, and one graph is recorded at a time.
-_EXCLUSIVE = threading.Lock()
 
 
 class DeviceRunner:
@@ -133,6 +130,9 @@ class _Lane:
         self._is_mixed = precision == "bf16"
         # torch has no annotations there. Without a stream `torch.cuda.stream` changes nothing.
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        if self.stream is not None:
+            # There the weights are cast, perhaps still.
+            self.stream.wait_stream(torch.cuda.current_stream(device))
         self._held: list[Tensor] = []
         self._replay: Callable[[], Tensor] | None = None
 
@@ -187,7 +187,7 @@ class _Lane:
         if self._replay is None:
             self._replay = self._recorded(images)
         if [held.shape for held in self._held] != [image.shape for image in images]:
-            with _exact():
+            with exact_convolutions():
                 return self._compute(*images)
         for held, image in zip(self._held, images, strict=True):
             held.copy_(image)
@@ -195,7 +195,7 @@ class _Lane:
 
     def _recorded(self, images: list[Tensor]) -> Callable[[], Tensor]:
         self._held = [image.clone() for image in images]
-        with _exact():
+        with exact_convolutions():  # and one recording at a time
             if self.stream is not None:
                 for _ in range(3):  # kernels are compiled and chosen before they are recorded
                     self._compute(*self._held)
@@ -231,20 +231,6 @@ def _stored(image: Tensor, storage: Storage | None) -> Tensor:
         return image
     kept = torch.from_numpy(np.empty(0, storage.dtype)).dtype
     return image.round().clamp(*storage.range).nan_to_num(0.0).to(kept)
-
-
-@contextmanager
-def _exact() -> Iterator[None]:
-    """Without this, convolutions round float32 to 10 bits of mantissa."""
-    # torch has no annotations there.
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    with _EXCLUSIVE:
-        before = convolutions.fp32_precision
-        convolutions.fp32_precision = "ieee"
-        try:
-            yield
-        finally:
-            convolutions.fp32_precision = before
 
 
 def _channels_last(images: Tensor) -> Tensor:

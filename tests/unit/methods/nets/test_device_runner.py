@@ -93,6 +93,22 @@ def test_convolutions_are_exact_in_there_and_as_before_elsewhere(lifted, tiles):
     assert convolutions.fp32_precision == before
 
 
+def test_a_lane_waits_for_its_weights_to_be_cast(monkeypatch):
+    waited = []
+
+    class Stream:
+        def __init__(self, device):
+            self.device = device
+
+        def wait_stream(self, other):
+            waited.append((self.device, other))
+
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"that of {device}")
+    device_runner._Lane(None, 1, "bf16", torch.device("cuda:1"))
+    assert waited == [(torch.device("cuda:1"), "that of cuda:1")]
+
+
 def on_device(model, card, base: ImagePair) -> tuple[FittedTileNetwork, FittedTileNetwork]:
     """Return the method as it runs on a CPU, and with the runner of GPUs."""
     method = LearnedMethod(Weights(model, card, "0" * 64), device="cpu", threads=1, pan_sigma=0.6)
