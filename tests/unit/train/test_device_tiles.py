@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bandweave.methods.nets.attention import SpatialAttention
+from bandweave.methods.nets.inference import lay_channels_last
+from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import find_network
 from bandweave.pair import PairProfile
 from bandweave.train import runtime
@@ -25,6 +27,7 @@ from bandweave.train.loss import Objective, TensorBatch
 from bandweave.train.paper_recipes import baseline, u2net_paper
 from bandweave.train.published_recipes import PUBLISHED_RECIPES
 from bandweave.train.recorded_step import RecordedStep
+from bandweave.train.runtime import built
 from bandweave.train.scene import TrainingScene
 from bandweave.train.simulate import SceneMaker
 from bandweave.train.start import Starter
@@ -123,7 +126,7 @@ def test_patches_are_read_once_where_they_lie_on_the_device(
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let runs on this CPU take the way of a GPU; count the steps that are played."""
+    """Let runs on this CPU take the way of a GPU, weights' channels last; count the steps played."""
     played: list[int] = []
     recorded = runtime.RecordedStep
 
@@ -144,6 +147,12 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             played.append(len(self._recordings))
             return loss
 
+    def laid(config: TrainConfig) -> FusionNetwork:
+        network = built(config)
+        lay_channels_last(network)
+        return network
+
+    monkeypatch.setattr(runtime, "built", laid)
     monkeypatch.setattr(runtime, "RecordedStep", Counting)
     monkeypatch.setattr(runtime, "_tiles_on", tiles_on)
     monkeypatch.setattr(runtime, "_is_recordable", lambda *_: True)
@@ -180,6 +189,7 @@ def test_checkpoints_go_between_cpu_and_gpu(
     expected = weights_of(config, tmp_path / "there")
     for _ in range(2):  # steps here and there in turn
         with monkeypatch.context() as here:
+            here.setattr(runtime, "built", built)
             here.setattr(runtime, "_is_recordable", lambda *_: False)
             here.setattr(runtime, "_tiles_on", lambda *_: None)
             weights_of(config, tmp_path / "both", minutes=1e-9)
@@ -188,6 +198,29 @@ def test_checkpoints_go_between_cpu_and_gpu(
     for name, tensor in mixed.items():
         # The learning rate has single precision on a device.
         torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-7)
+
+
+def test_convolutions_of_a_step_are_exact_and_elsewhere_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_patches(tmp_path / "train.h5")
+    convolutions, forward = torch.backends.cudnn.conv, Objective.forward
+    before, seen = convolutions.fp32_precision, []
+
+    def look(_: object) -> None:
+        seen.append(convolutions.fp32_precision)
+
+    def watched(objective: Objective, batch: TensorBatch) -> Tensor:
+        look(batch)
+        loss = forward(objective, batch)
+        loss.register_hook(look)
+        return loss
+
+    monkeypatch.setattr(Objective, "forward", watched)
+    train(small_config(tmp_path, steps=2), tmp_path / "run", lambda _: None)
+    assert seen == ["ieee"] * 4
+    assert convolutions.fp32_precision == before
+    assert before != "ieee"
 
 
 @pytest.mark.gpu
