@@ -88,6 +88,46 @@ def test_as_many_multiply_adds_are_done_as_are_counted(beside, unit):
         assert total == pytest.approx(5 * work.amount * each, rel=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.multiprocess
+def test_onnx_runtime_is_rehearsed(tmp_path):
+    printed = run("bench_onnx.py", "--rehearsal", "--out", tmp_path, threads=1)
+    assert "graph `Attention`: 5 Softmax, 5 Attention" in printed
+    assert "graph `MultiHeadAttention`: 5 Softmax, 5 MultiHeadAttention" in printed
+    found = json.loads((tmp_path / "onnx.json").read_text())
+    assert found["environment"]["rehearsal"]
+    rows = found["results"]
+    ours, theirs = (
+        [name for name in rows if name.startswith(who)] for who in ("bandweave", "ONNX Runtime")
+    )
+    assert len(theirs) == 9
+    assert len(ours) == len(PRECISIONS) * (2 if has_loops(16) else 1)
+    for name, row in rows.items():
+        assert row["difference"] < (1e-2 if "bf16" in name else 1e-5), name
+        assert row["tiles per second"] > 0
+    assert rows[ours[0]]["peak GiB"] > rows[ours[0]]["GiB before"] > 0.1
+
+
+def test_the_operator_of_onnx_runtime_attends_as_that_of_onnx(beside):
+    import onnxruntime
+    from bench_onnx import in_blocks
+    from onnx import TensorProto, checker, helper
+
+    shape = (2, 3, 37, 16)
+    given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "qkv"]
+    result = helper.make_tensor_value_info("attended", TensorProto.FLOAT, shape)
+    node = helper.make_node("Attention", ["q", "k", "v"], ["attended"], scale=0.5)
+    graph = helper.make_graph([node], "one", given, [result], value_info=given)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+    checker.check_model(model)
+    content = in_blocks(model.SerializeToString())
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    q, k, v = np.random.default_rng(0).standard_normal((3, *shape), np.float32)
+    (attended,) = session.run(None, {"q": q, "k": k, "v": v})
+    powers = np.exp(0.5 * q.astype(np.float64) @ k.swapaxes(2, 3))
+    np.testing.assert_allclose(attended, powers @ v / powers.sum(axis=-1, keepdims=True), atol=1e-5)
+
+
 def test_roofline_grows_with_its_rows(beside, tmp_path):
     from roofline import draw_roofline
 
