@@ -1,4 +1,4 @@
-"""Micro-benchmarks of one kind of instruction each; bench_gpu.py runs them."""
+"""Micro-benchmarks of one kind of instruction each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
-from bandweave.methods.nets.attention_triton import _polynomial_power
+from bandweave.methods.nets.powers_triton import polynomial_power
 
 _WIDTH = 1024  # values that a program holds in registers
 
@@ -20,7 +20,7 @@ def _repeated(out, repeats, width: tl.constexpr, kind: tl.constexpr):  # noqa: A
         if kind == "exponentials":
             x = -tl.exp2(x)
         elif kind == "polynomials":
-            x = -_polynomial_power(x)
+            x = -polynomial_power(x)
         else:
             x = -tl.inline_asm_elementwise(
                 "ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
