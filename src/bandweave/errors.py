@@ -72,6 +72,10 @@ class OutputError(FusionError, OSError):
     """The output could not be written."""
 
 
+class FolderInUseError(FusionError, BlockingIOError):
+    """Another process works in the folder at the moment."""
+
+
 class ExportError(FusionError, RuntimeError):
     """What was exported does not do what it was exported from."""
 
@@ -110,3 +114,7 @@ class DataWarning(BandweaveWarning):
 
 class AssumptionWarning(BandweaveWarning):
     """A convention stood in for an unknown measurement."""
+
+
+class VersionWarning(BandweaveWarning):
+    """Workers of a cluster have other libraries than this process."""

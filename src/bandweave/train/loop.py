@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -65,6 +65,7 @@ def train(
         ConfigError: `out` holds another run, the data have changed, or several processes were given
             a time.
         DivergenceError: The loss is not finite; the last checkpoint is kept.
+        FolderInUseError: Another process is training in `out`.
         OutputError: A checkpoint could not be written; the last one is kept.
         FusionError: The data are missing, unreadable or do not suit the network.
     """
@@ -75,12 +76,18 @@ def train(
         cpu=not torch.cuda.is_available(), mixed_precision="bf16" if is_mixed else "no"
     )
     is_first, run = accelerator.is_main_process, RunDir(out)
-    if is_first:
-        run.open(config, data_files(config.data))
-    accelerator.wait_for_everyone()
-    runtime = Runtime.of(config, accelerator, run)
+    with run.opened(config, data_files(config.data)) if is_first else nullcontext():
+        accelerator.wait_for_everyone()
+        runtime = Runtime.of(config, accelerator, run)
+        step = _trained(runtime, tell if is_first else None, begin, minutes)
+    return _result(config, out, step)
+
+
+def _trained(runtime: Runtime, tell: Tell | None, begin: float, minutes: float | None) -> int:
+    """Take the steps that are left; return how many are done then."""
+    config, accelerator, run = runtime.config, runtime.accelerator, runtime.run
     done = runtime.restored()
-    report = _Reporter(config, run, done.step, tell if is_first else None)
+    report = _Reporter(config, run, done.step, tell)
 
     losses: list[Tensor] = []
     with _stop_signal(accelerator, begin, minutes) as stop:
@@ -114,7 +121,7 @@ def train(
                 break
     accelerator.end_training()
     report.close()
-    return _result(config, out, done.step)
+    return done.step
 
 
 def _result(config: TrainConfig, out: Path, step: int) -> TrainReport:

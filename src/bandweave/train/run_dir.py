@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 
 from bandweave.errors import ConfigError, DataWarning, OutputError
 from bandweave.train.config import TrainConfig
+from bandweave.train.run_lock import alone_in
 
 _PARTIAL = ".partial"
 _SAMPLED_BLOCKS, _BLOCK = 16, 2**20
@@ -45,11 +46,13 @@ class RunDir:
         self.path = path
         self.log = path / "log.jsonl"
 
-    def open(self, config: TrainConfig, files: Sequence[Path]) -> None:
+    @contextmanager
+    def opened(self, config: TrainConfig, files: Sequence[Path]) -> Iterator[None]:
         """Create the folder, or make sure that it holds this very run on the same data.
 
         As long as nothing was computed, settings and data may change. What a kill left half-written
-        is removed, so this is for the first process, before the others look into the folder.
+        is removed, so this is for the first process, before the others look into the folder. No
+        other run can open it until the block ends.
 
         Args:
             config: Settings, kept in `config.json`.
@@ -57,22 +60,21 @@ class RunDir:
 
         Raises:
             ConfigError: The folder holds another run, or the data have changed.
+            FolderInUseError: Another process is training in it.
             OutputError: The folder could not be written.
 
         Warns:
             DataWarning: A file too large to be compared whole was written since.
         """
+        with alone_in(self.path):
+            self._open(config, files)
+            yield
+
+    def _open(self, config: TrainConfig, files: Sequence[Path]) -> None:
         known = self.path / "config.json"
         prints = {str(path): fingerprint(path) for path in files}
         has_begun = bool(self._complete()) or (self.path / "best.safetensors").is_file()
         if not (known.is_file() and has_begun):
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise OutputError(
-                    f"The run's folder {self.path} could not be made: {error.strerror}; name "
-                    "another one with --out."
-                ) from error
             with self.writing("The settings"):
                 _write_beside(self.path / "data.json", json.dumps(prints, indent=1))
                 _write_beside(known, config.model_dump_json(indent=1))
