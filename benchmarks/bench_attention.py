@@ -19,9 +19,9 @@ The score are pairs of pixels, query and key, per second. With heads of width S 
 What this processor does of both at most is measured in the same rounds, by loops in registers
 (`cpu_limits.py`): multiply-adds alone, exponentials alone, and both in the proportion that a pair
 needs. On a CPU both take the same units, so that either limit alone is out of reach. Were these
-units all that counts, one after the other, the sum of both times, would be the roof; polynomials
-also add and shift, which other units may do meanwhile, so that the roof is what the loop with both
-comes to. Shares are those of this roof, in each round, for the same precision.
+units all that counts, one after the other, the sum of both times, would be the roof; exponentials
+also round and scale, which other units may do meanwhile, so that the roof is what the loop with
+both comes to. Shares are those of this roof, in each round, for the same precision.
 
 Prints the environment, medians, and least and most of the rounds. With `--out` also writes
 FOLDER/attention.json, and figures of the rates beside the limits (extra `plots`). Without llvmlite
