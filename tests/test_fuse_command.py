@@ -15,9 +15,9 @@ from affine import Affine
 from scipy.io import loadmat, savemat
 
 import bandweave
-from bandweave.config import machine_memory
 from bandweave.degrade.observe import observe
 from bandweave.errors import ConfigError, ShapeError
+from bandweave.machine import usable_memory
 from bandweave.mosaic import prepare
 from commands import refused
 from scenes import CRS, smooth_truth, write_pair, write_tif, write_weights
@@ -322,8 +322,8 @@ def test_a_method_without_toolbox_mode_is_refused_in_it(run, pair, tmp_path) -> 
 def test_a_whole_scene_method_is_measured_against_the_machine(
     run, pair, tmp_path, monkeypatch
 ) -> None:
-    assert (machine_memory() or 2**40) > 2**28
-    monkeypatch.setattr(prepare, "machine_memory", lambda: 2**20)
+    assert (usable_memory() or 2**40) > 2**28
+    monkeypatch.setattr(prepare, "usable_memory", lambda: 2**20)
     out = tmp_path / "o.tif"
     refused(run("fuse", *pair, out, "--method", "tv"), "GiB are there or allowed", "--max-memory")
     assert run("fuse", *pair, out, "--method", "gsa")[0] == 0  # works in blocks

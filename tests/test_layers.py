@@ -15,7 +15,7 @@ from affine import Affine
 SOURCE = Path(__file__).parents[1] / "src" / "bandweave"
 
 VALUES = {
-    "__init__", "allocation", "checks", "config", "errors", "grid", "instruments", "pair", "progress", "progress_bar", "radiometry", "run_config", "sensors", "source", "threads", "window",
+    "__init__", "allocation", "checks", "config", "errors", "grid", "instruments", "machine", "pair", "progress", "progress_bar", "radiometry", "run_config", "sensors", "source", "threads", "window",
 }  # fmt: skip
 # What each part may import besides itself. Values stand below everything.
 ALLOWED: dict[str, set[str]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -19,24 +18,9 @@ from bandweave.checks import (
     whole,
 )
 from bandweave.errors import ConfigError
+from bandweave.machine import available_threads
 
 _CUDA_DEVICES = r"cuda(:\d+)?(,cuda(:\d+)?)*"
-
-
-def available_cores() -> int:
-    """Return the number of cores this process may use, eight at most.
-
-    More threads hold more blocks at a time, and the disk is the limit long before.
-    """
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
-
-
-def machine_memory() -> int | None:
-    """Return the bytes of memory this machine has, or None where the system does not tell."""
-    names = getattr(os, "sysconf_names", {})
-    if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
-        return None
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +94,10 @@ class FuseConfig:
     """Add averaged overviews to the output."""
     creation_options: dict[str, str] = field(default_factory=dict)
     """GDAL creation options, KEY to VALUE."""
-    workers: int = field(default_factory=available_cores)
-    """Threads; as many as there are cores by default."""
+    workers: int = field(default_factory=available_threads)
+    """Threads; by default as many as this process may use cores, eight at most."""
     max_memory: float | None = None
-    """GiB that a whole-scene method may take; None for the machine's memory."""
+    """GiB that a whole-scene method may take; None for what the machine or the container has."""
     dask: str | None = None
     """Address of a Dask scheduler whose workers fuse (raster files only); None for this machine."""
     overwrite: bool = False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bandweave import __version__
-from bandweave.config import machine_memory
+from bandweave.machine import usable_memory
 
 _LIBRARIES = ("numpy", "scipy", "torch")
 _STATUS = Path("/proc/self/status")
@@ -88,7 +88,7 @@ def hardware(*, threads: int, processes: int) -> dict[str, Any]:
         threads: That a task may use.
         processes: Tasks under way at the same time.
     """
-    memory = machine_memory()
+    memory = usable_memory()
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),

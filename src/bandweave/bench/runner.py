@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,6 +13,7 @@ from bandweave.bench.published import published_note, published_rows
 from bandweave.bench.suite import BenchData, Suite
 from bandweave.bench.task import BenchTask, located_weights, run_task
 from bandweave.errors import ConfigError, FileFormatError, OutputError
+from bandweave.machine import usable_cores
 from bandweave.mosaic.job import in_words
 from bandweave.parallel.cluster import connected
 from bandweave.parallel.executor import Executor, Local
@@ -85,7 +85,7 @@ def run_suite(
     if dask is None:
         _compute(wanted, Local(processes, _threads(processes)), file, say)
     elif wanted:
-        with connected(dask, files=_files(wanted), folders=[out]) as cluster:
+        with connected(dask, files=_files(wanted), folders=[out], tell=say) as cluster:
             threads, workers = cluster.threads, cluster.workers
             sized = [replace(task, threads=threads, processes=workers) for task in wanted]
             _compute(sized, cluster, file, say)
@@ -204,8 +204,7 @@ def _table(suite: Suite, data: BenchData, records: list[Record]) -> ScoreTable:
 
 
 def _threads(processes: int) -> int:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    return max(cores // processes, 1)
+    return max(usable_cores() // processes, 1)
 
 
 def _is_done(task: BenchTask, known: dict[tuple[str, str, str], Record]) -> bool:

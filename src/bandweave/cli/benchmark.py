@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bandweave.config import available_cores
+from bandweave.machine import available_cores
 
 
 @click.command(name="benchmark")

@@ -89,7 +89,7 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> Any
     "--fast", "is_fast", is_flag=True, help="Single precision where numba is absent (with --gt)."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-@click.option("-j", "threads", type=click.IntRange(min=1), help="Threads; all by default.")
+@click.option("-j", "threads", type=click.IntRange(min=1), help="Threads; all cores by default.")
 def command(
     *,
     fused: Path,

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from bandweave.mosaic.job import FuseReport
 
 
-def _cores() -> int:
-    from bandweave.config import available_cores  # noqa: PLC0415  # late, see above
+def _threads() -> int:
+    from bandweave.machine import available_threads  # noqa: PLC0415  # late, see above
 
-    return available_cores()
+    return available_threads()
 
 
 @click.command("fuse", cls=PluginCommand, context_settings={"show_default": True})
@@ -140,7 +140,14 @@ def _cores() -> int:
     "--co", "creation_options", multiple=True, metavar="KEY=VALUE", callback=key_values,
     help="GDAL creation option.",
 )  # fmt: skip
-@click.option("-j", "workers", type=int, default=_cores, show_default="all cores", help="Threads.")
+@click.option(
+    "-j",
+    "workers",
+    type=int,
+    default=_threads,
+    show_default="all cores it may use, 8 at most, or OMP_NUM_THREADS",
+    help="Threads.",
+)
 @click.option("--max-memory", type=float, metavar="GIB", help="For whole-scene methods.")
 @click.option(
     "--dask",

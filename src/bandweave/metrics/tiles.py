@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -13,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from bandweave.errors import ShapeError
+from bandweave.machine import usable_threads
 from bandweave.metrics.images import ImageSource, both_valid
 from bandweave.metrics.inputs import Precision
 from bandweave.pair import Mask
@@ -108,7 +108,7 @@ def in_batches(
     As many tiles as there are threads lie in memory. The order, and so every sum of results, does
     not depend on the number of threads.
     """
-    workers = threads or os.cpu_count() or 1
+    workers = threads or usable_threads()
     # Threads that read keep files open, so the same few do all batches; a single one is done sooner
     # with the caller's thread among them.
     is_one_batch = len(items) <= workers
@@ -141,7 +141,7 @@ def in_order(
     advance: Advance = unseen,
 ) -> Iterator[Result]:
     """Do independent work on tiles, a few at once, and give what it returns in their order."""
-    workers = threads or os.cpu_count() or 1
+    workers = threads or usable_threads()
     for item, result in map_in_order(work, items, workers, ahead=workers):
         advance(item.height * item.width)
         if result is not None:

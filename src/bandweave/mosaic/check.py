@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bandweave.config import available_cores
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.degrade.identify import InstrumentEstimate
 from bandweave.errors import AlignmentWarning, ConfigError, NodataError
+from bandweave.machine import available_threads
 from bandweave.methods.nets.zoo import card_of
 from bandweave.mosaic.advice import advise
 from bandweave.mosaic.bandmap import choose_bands
@@ -221,7 +221,7 @@ def _match(source: PairSource, weights: str) -> SharpnessMatch | None:
     if informed.sensor is None or informed.sensor.mtf_gains(source.profile.bands) is None:
         return None
 
-    statistics = measure_scene(LearnedMethod(loaded), informed, RunLimits(available_cores()))
+    statistics = measure_scene(LearnedMethod(loaded), informed, RunLimits(available_threads()))
 
     def fitted_at(sigma: float) -> Any:
         return LearnedMethod(loaded, pan_sigma=sigma).fit(informed.profile, statistics)

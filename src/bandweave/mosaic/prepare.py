@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bandweave.config import FuseConfig, machine_memory
+from bandweave.config import FuseConfig
 from bandweave.errors import AlignmentWarning, AssumptionWarning, ConfigError
+from bandweave.machine import usable_memory
 from bandweave.methods.base import Method
 from bandweave.methods.statistics import SceneStatistics
 from bandweave.methods.table import METHODS, MethodEntry
@@ -75,7 +76,7 @@ def prepare_job(
     consistency = consistency_of(config, source.profile, selection.card, instruments, note)
     limits = RunLimits(
         config.workers,
-        machine_memory() if config.max_memory is None else int(config.max_memory * 2**30),
+        usable_memory() if config.max_memory is None else int(config.max_memory * 2**30),
         cluster,
     )
     created = _create(selection, source, config, limits, note)

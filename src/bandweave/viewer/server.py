@@ -20,8 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 
-from bandweave.config import available_cores
 from bandweave.errors import ConfigError, FusionError
+from bandweave.machine import available_cores
 from bandweave.viewer.guard import Guard
 from bandweave.viewer.layers import Layer
 from bandweave.viewer.scene import Scene
