@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ import deliveries
 from bandweave import __version__
 from bandweave.errors import ClusterError
 from bandweave.mosaic import stripes as stripes_module
-from bandweave.parallel import cluster as cluster_module
+from bandweave.parallel import scheduler as scheduler_module
 from bandweave.parallel.cluster import connected
 from bandweave.report.records import RecordFile
 from clusters import LocalCluster, cluster, wait_for
@@ -229,13 +231,91 @@ def test_another_version_is_refused(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "out.tif").exists()
 
 
-def test_a_scheduler_without_workers_and_none_at_all(run: Run, tmp_path, monkeypatch) -> None:
+def test_workers_with_other_libraries_are_told_of(run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other/torch-9.9.9.dist-info/METADATA"
+    other.parent.mkdir(parents=True)
+    other.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 9.9.9\n")
     pan, ms = write_pair(tmp_path)
-    monkeypatch.setattr(cluster_module, "_PATIENCE", 0.5)
+    with cluster(tmp_path / "cluster", 1, {"PYTHONPATH": str(other.parents[1])}) as own:
+        status, _, err = run(
+            "fuse", pan, ms, tmp_path / "out.tif", "--method", "exp", "--dask", own.address
+        )
+    assert status == 0, err
+    told = [line for line in err.splitlines() if "another" in line]
+    (sentence,) = told
+    assert sentence.startswith(
+        f"Warning: Workers have another torch (9.9.9) than this process ({version('torch')}): "
+    )
+
+
+def test_a_scheduler_without_workers(run: Run, tmp_path, monkeypatch) -> None:
+    pan, ms = write_pair(tmp_path)
+    monkeypatch.setattr(scheduler_module, "_PATIENCE", 0.5)
     command = ("fuse", pan, ms, tmp_path / "out.tif", "--method", "exp", "--dask")
-    refused(run(*command, "tcp://127.0.0.1:9"), "No Dask scheduler answers at tcp://127.0.0.1:9")
     with cluster(tmp_path / "cluster", 0) as own:
-        refused(run(*command, own.address), "has no workers", "dask worker")
+        result = run(*command, own.address)
+        refused(result, "has no workers", "dask worker")
+        assert "Waiting for workers of the Dask scheduler at tcp://127.0.0.1:" in result[2]
+
+
+def test_a_run_may_begin_before_its_cluster(run: Run, tmp_path: Path) -> None:
+    pan, ms = write_pair(tmp_path)
+    out = tmp_path / "out.tif"
+    command = ["fuse", pan, ms, out, "--method", "exp", "--dask", tmp_path / "c/scheduler.json"]
+    (tmp_path / "c").mkdir()
+    arguments = [sys.executable, "-m", "bandweave", *map(str, command)]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"Waiting for {tmp_path / 'c/scheduler.json'}")
+        with cluster(tmp_path / "c", 1):
+            assert process.wait(timeout=60) == 0
+    assert out.is_file()
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    """What a browser is shown, as at the address of a scheduler's dashboard."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("kind", ["nobody", "another server", "no port", "no such protocol"])
+def test_where_no_scheduler_answers_one_sentence_says_so(
+    run: Run, tmp_path, monkeypatch, kind
+) -> None:
+    pan, ms = write_pair(tmp_path)
+    monkeypatch.setattr(scheduler_module, "ANSWER", 0.5)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = {
+            "nobody": "tcp://127.0.0.1:9",
+            "another server": f"tcp://127.0.0.1:{server.server_address[1]}",
+            "no port": "localhost",
+            "no such protocol": "pigeon://localhost:8786",
+        }[kind]
+        result = run("fuse", pan, ms, tmp_path / "o.tif", "--method", "exp", "--dask", address)
+        server.shutdown()
+    refused(result, f"No Dask scheduler answers at {address};", "--scheduler-file")
+
+
+def test_a_scheduler_s_file_is_waited_for_where_it_can_come(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(scheduler_module, "_PATIENCE", 0.2)
+    said: list[str] = []
+    with pytest.raises(ClusterError, match=r"There is no file /nowhere/s\.json; give"):
+        scheduler_module.address_of("/nowhere/s.json", said.append)
+    assert said == []
+    path = tmp_path / "s.json"
+    with pytest.raises(ClusterError, match="There is no file"):
+        scheduler_module.address_of(str(path), said.append)
+    assert said == [f"Waiting for {path}, which `dask scheduler --scheduler-file` writes."]
+    for text in ("", "no json", "[]", "{}"):
+        path.write_text(text)
+        with pytest.raises(ClusterError, match="it holds no address"):
+            scheduler_module.address_of(str(path), said.append)
+    path.write_text('{"address": "tcp://1.2.3.4:5"}')
+    for given in (str(path), "tcp://1.2.3.4:5"):
+        assert scheduler_module.address_of(given, said.append) == "tcp://1.2.3.4:5"
+    assert len(said) == 1
 
 
 def test_a_scheduler_that_goes_away_ends_the_run(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def _run(
             end(task, settled)
     if wanted:
         with (
-            _executor(config, wanted, manifest.path.parent) as executor,
+            _executor(config, wanted, manifest.path.parent, say) as executor,
             closing(executor.map(_work(config, executor, tell), wanted, begun=begin)) as done,
         ):
             for one in done:
@@ -154,7 +154,7 @@ def _settled(
 
 
 @contextmanager
-def _executor(config: FuseConfig, tasks: list[Task], out: Path) -> Iterator[Executor]:
+def _executor(config: FuseConfig, tasks: list[Task], out: Path, say: Tell) -> Iterator[Executor]:
     """Yield what computes the products: this process, or the workers of a cluster."""
     if config.dask is None:
         yield Local()
@@ -163,7 +163,8 @@ def _executor(config: FuseConfig, tasks: list[Task], out: Path) -> Iterator[Exec
 
     weights = [] if config.weights is None else [Path(config.weights)]
     # Files of the first product stand for all: those of thousands would be looked for by everyone.
-    with connected(config.dask, files=[*tasks[0].bundle.files, *weights], folders=[out]) as cluster:
+    files = [*tasks[0].bundle.files, *weights]
+    with connected(config.dask, files=files, folders=[out], tell=say) as cluster:
         yield cluster
 
 

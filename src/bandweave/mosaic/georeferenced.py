@@ -152,7 +152,12 @@ def fuse_rasters(
             from bandweave.parallel.cluster import connected  # noqa: PLC0415  # rarely asked for
 
             cluster = stack.enter_context(
-                connected(config.dask, files=sources, folders=[out.absolute().parent])
+                connected(
+                    config.dask,
+                    files=sources,
+                    folders=[out.absolute().parent],
+                    tell=tell or (lambda _: None),
+                )
             )
             config = replace(config, workers=cluster.threads)
         scene = stack.enter_context(closing(RasterScene(pan, ms, config, bundle)))

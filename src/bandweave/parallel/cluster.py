@@ -1,4 +1,4 @@
-"""Tasks on the workers of a Dask cluster: the only file that knows Dask.
+"""Tasks on the workers of a Dask cluster.
 
 Every worker is a process of its own that reads inputs by their paths and computes one task at a
 time. Dask gives the task of a worker that died to another one.
@@ -19,18 +19,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bandweave import __version__
 from bandweave.allocation import keep_freed_blocks
 from bandweave.errors import BandweaveWarning, ClusterError, FusionError, MissingExtraError
 from bandweave.parallel.executor import Begun, Outcome, Result, Task, tried
 from bandweave.parallel.needs import Needs
+from bandweave.parallel.scheduler import (
+    ANSWER,
+    Tell,
+    address_of,
+    require_answer,
+    require_versions,
+    require_workers,
+)
 
 if TYPE_CHECKING:
     from dask.typing import Key
     from distributed import Client, Future
 
-_PATIENCE = 30.0
-"""Seconds to wait for the scheduler, and for the first worker."""
 _AT_ONCE = 2
 """Tasks handed over per worker: the one it computes and the next, so that it never waits."""
 _AHEAD = 4
@@ -210,14 +215,19 @@ def _outcome(task: Task, future: Future[Any]) -> Outcome[Task, Any]:
 
 @contextmanager
 def connected(
-    address: str, *, files: Iterable[Path] = (), folders: Iterable[Path] = ()
+    address: str,
+    *,
+    files: Iterable[Path] = (),
+    folders: Iterable[Path] = (),
+    tell: Tell = lambda _: None,
 ) -> Iterator[Cluster]:
     """Connect to a scheduler, and see that its workers can do the work.
 
     Args:
-        address: `tcp://HOST:PORT`, or the scheduler file that `dask scheduler` wrote.
+        address: `tcp://HOST:PORT`, or the file that `dask scheduler` writes; it is waited for.
         files: Files that every worker has to see as this process does.
         folders: Folders that every worker has to be able to write to.
+        tell: Receives what is waited for as one sentence.
 
     Raises:
         MissingExtraError: Dask is not installed.
@@ -233,42 +243,20 @@ def connected(
     for name in ("distributed", "distributed.client"):
         # What concerns the user is said in our own sentences; Dask adds tracebacks.
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    where = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    where = address_of(address, tell)
     try:
-        client = Client(**where, timeout=_PATIENCE, set_as_default=False)
+        require_answer(where)
+        client = Client(where, timeout=ANSWER, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise ClusterError(
-            f"No Dask scheduler answers at {address}; start `dask scheduler` and give the address "
+            f"No Dask scheduler answers at {where}; start `dask scheduler` and give the address "
             "it prints, or its --scheduler-file."
         ) from error
     with client:
         needs = Needs.of(files, folders)
-        _require_workers(client, address)
-        _require_version(client)
+        require_workers(client, where, tell)
+        require_versions(client)
         for worker, unmet in client.run(needs.unmet).items():
             if unmet is not None:
                 raise ClusterError(f"The worker {worker} {unmet}")
         yield Cluster(client, needs)
-
-
-def _require_workers(client: Client, address: str) -> None:
-    try:
-        client.wait_for_workers(1, timeout=_PATIENCE)
-    except TimeoutError as error:
-        raise ClusterError(
-            f"The Dask scheduler at {address} has no workers; start some with `dask worker`."
-        ) from error
-
-
-def _require_version(client: Client) -> None:
-    """Compare installed versions, before anything of ours is sent that could be missing there."""
-    found: Any = client.get_versions(packages=["bandweave"])
-    wanted = found["client"]["packages"]["bandweave"]
-    for worker, facts in found["workers"].items():
-        version = facts["packages"]["bandweave"]
-        if version != wanted:
-            has = "no bandweave" if version is None else f"bandweave {version}"
-            raise ClusterError(
-                f"The worker {worker} has {has}, this process {__version__}; install the same "
-                "version everywhere."
-            )
