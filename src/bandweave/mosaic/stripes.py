@@ -9,6 +9,8 @@ theirs until the file is complete, so that a broken run goes on.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -76,7 +78,7 @@ def fuse_stripes(
     assert cluster is not None
     is_kept = isinstance(job.fitted.reach, FixedTile)
     open_rows_folder(folder, key, resume=resume)
-    work = StripeWork(job, stored, folder.resolve())
+    work = StripeWork(job, stored, folder.resolve(), _digest(key))
     stripes = cut(job)
     effect = ConsistencyEffect()
 
@@ -125,6 +127,8 @@ class StripeWork:
     job: Job
     stored: Storage
     folder: Path
+    mark: str
+    """Tells these stripes from those that workers finish late, of a job that was given up."""
 
     def __call__(self, stripe: Window) -> None:
         """Fuse a stripe.
@@ -152,7 +156,7 @@ class StripeWork:
 
     def path(self, stripe: Window) -> Path:
         """Return the file of a stripe."""
-        return self.folder / f"rows-{stripe.row:08d}-{stripe.row_stop:08d}.npz"
+        return self.folder / f"rows-{stripe.row:08d}-{stripe.row_stop:08d}-{self.mark}.npz"
 
     def load(self, stripe: Window) -> tuple[Image, Mask | None, ConsistencyEffect]:
         """Return the rows of a stripe, their mask, and what the consistency step changed."""
@@ -174,6 +178,11 @@ class StripeWork:
         if packed is not None:
             valid = np.unpackbits(packed, axis=1, count=stripe.width).astype(bool)
         return rows, valid, ConsistencyEffect.of_sums(change)
+
+
+def _digest(key: Mapping[str, object]) -> str:
+    text = json.dumps(dict(key), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _finished(work: StripeWork, stripes: list[Window], cluster: Cluster) -> Iterator[Window]:

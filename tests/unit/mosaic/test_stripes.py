@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.job import Job
 from bandweave.mosaic.prepare import prepare_job
-from bandweave.mosaic.runner import ArraySink
-from bandweave.mosaic.stripes import StripeWork, cut
-from bandweave.radiometry import to_storage
+from bandweave.mosaic.runner import ArraySink, Sink
+from bandweave.mosaic.stripes import StripeWork, cut, fuse_stripes
+from bandweave.radiometry import Storage, to_storage
 from bandweave.raster.stack import stacked
+from bandweave.window import Window
 from scenes import write_pair, write_tif, write_weights
 
 
@@ -55,7 +56,7 @@ def test_stripes_of_a_job_that_travelled_make_up_the_scene(
     whole = ArraySink()
     effect = job.run(whole, quiet=True)
     stored = partial(to_storage, dtype=np.dtype("uint16"), largest=None)
-    work = pickle.loads(pickle.dumps(StripeWork(job, stored, tmp_path)))
+    work = pickle.loads(pickle.dumps(StripeWork(job, stored, tmp_path, "0")))
     stripes = cut(job)
     assert len(stripes) == 5
     sums = ConsistencyEffect()
@@ -70,6 +71,39 @@ def test_stripes_of_a_job_that_travelled_make_up_the_scene(
         sums = sums.merged(change)
     assert sums == effect
     assert not list(tmp_path.glob("*.partial"))
+
+
+class LateCluster:
+    """Computes here; after each stripe a worker ends the same one of an earlier run."""
+
+    def __init__(self, late: Callable[[Window], None] = lambda _: None) -> None:
+        self.late, self.work = late, late
+
+    def in_order(self, work: Callable[[Window], None], tasks: list[Window]) -> Iterator[None]:
+        self.work = work
+        for task in tasks:
+            work(task)
+            self.late(task)
+            yield None
+
+
+def test_stripes_that_end_late_do_not_get_into_another_run(prepared, tmp_path) -> None:
+    """After Ctrl-C workers finish what is under way, into the folder of what is run next."""
+    given_up, alone = LateCluster(), ArraySink()
+
+    def fused(cluster: LateCluster, sink: Sink, method: str) -> None:
+        job = prepared(method=method)
+        job = replace(job, limits=replace(job.limits, cluster=cluster))
+        fuse_stripes(
+            job, sink, stored=Storage(np.dtype("uint16"), None), folder=tmp_path / "rows",
+            key={"method": method}, resume=False, quiet=True,
+        )  # fmt: skip
+
+    fused(given_up, ArraySink(), "exp")
+    fused(LateCluster(), alone, "gsa")
+    disturbed = ArraySink()
+    fused(LateCluster(given_up.work), disturbed, "gsa")
+    assert np.array_equal(disturbed.hrms, alone.hrms)
 
 
 def test_no_tile_is_computed_for_nothing(prepared, tmp_path) -> None:
