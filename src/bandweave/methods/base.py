@@ -84,6 +84,22 @@ class FittedBlocks(Fitted, Protocol):
         ...
 
 
+def fuse_part(fitted: Fitted, pair: ImagePair, core: Window) -> Image:
+    """Return what a `Local` method makes of a part of a pair; the rest is its context.
+
+    Args:
+        fitted: The method.
+        pair: The part with its apron, less where the scene ends.
+        core: The part, relative to the pair.
+
+    Returns:
+        `(C, core.height, core.width)`, maybe a view of more.
+    """
+    if isinstance(fitted, FittedBlocks):
+        return fitted.fuse_core(pair, core)
+    return core.cut(fitted.fuse(pair))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NetworkTile:
     """What a network is given of a pair, brought to what its weights know; physical values."""

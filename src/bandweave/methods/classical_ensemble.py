@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from bandweave.methods.base import Fitted, Local, Method
+from bandweave.methods.base import Fitted, Local, Method, fuse_part
 from bandweave.methods.local_regression import LocalRegression
 from bandweave.methods.mtf_glp import MtfGlpHpmR
 from bandweave.methods.statistics import Features, Measurement, SceneStatistics
@@ -25,16 +26,26 @@ class FittedClassicalEnsemble:
     reach: Local
     """The longest of theirs."""
 
-    def members(self, pair: ImagePair) -> Image:
-        """Return every method's result, `(M, C, H, W)`; their mean is what `fuse` returns."""
-        return np.stack([member.fuse(pair) for member in self.fitted])
+    @property
+    def count(self) -> int:
+        """Return the number of methods M."""
+        return len(self.fitted)
+
+    def members(self, pair: ImagePair, core: Window) -> Iterator[Image]:
+        """Return every method's result on a part of a pair; their mean is what `fuse` returns."""
+        for member in self.fitted:
+            yield fuse_part(member, pair, core)
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return the mean of the results."""
-        hrms = self.fitted[0].fuse(pair)
-        for member in self.fitted[1:]:
-            hrms += member.fuse(pair)
-        hrms /= len(self.fitted)
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
+        hrms = np.zeros((pair.spectral.shape[0], *core.shape), pair.spectral.dtype)
+        for member in self.members(pair, core):
+            hrms += member
+        hrms /= self.count
         return hrms
 
 
@@ -56,7 +67,7 @@ class ClassicalEnsemble:
     methods: tuple[Method, ...] = (BtH(), MtfGlpHpmR(), BdsdPc(), LocalRegression())
     """What is averaged: methods whose reach is `Local`."""
     id: str = "classical_ensemble"
-    precision: type[np.float32 | np.float64] = np.float64
+    precision: type[np.float32 | np.float64] = np.float32
 
     def measurement(self, profile: PairProfile) -> Measurement | None:
         """Measure for all members in one pass.

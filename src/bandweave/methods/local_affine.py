@@ -68,10 +68,14 @@ class AffineField:
     """`(C, h, w)`."""
 
     def apply(self, guides: Image, ratio: int, phase: tuple[float, float]) -> Image:
-        """Return `(C, H, W)`: the relation, interpolated by Keys' cubic, on fine guides."""
-        result = np.empty((len(self.offsets), *guides.shape[1:]))
+        """Return `(C, H, W)`: the relation, interpolated by Keys' cubic, on fine guides.
+
+        In the type of the guides.
+        """
+        result = np.empty((len(self.offsets), *guides.shape[1:]), guides.dtype)
         for band, (slopes, offset) in enumerate(zip(self.slopes, self.offsets, strict=True)):
-            fine = interpolate_cubic(np.concatenate([slopes, offset[None]]), ratio, phase)
+            coarse = np.concatenate([slopes, offset[None]]).astype(guides.dtype, copy=False)
+            fine = interpolate_cubic(coarse, ratio, phase)
             result[band] = np.einsum("khw,khw->hw", fine[:-1], guides) + fine[-1]
         return result
 

@@ -98,24 +98,25 @@ class FittedLocalRegression:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return the mean of the variants."""
-        hrms: Image = np.zeros((pair.spectral.shape[0], *pair.shape))
+        hrms: Image = np.zeros((pair.spectral.shape[0], *pair.shape), pair.spectral.dtype)
         for bands, x0, count in self._results(pair):
             hrms[bands] += x0 * (count / len(self.variants))
         if self.consistency is not None:
             hrms = self.consistency.apply(hrms, pair)
-        return hrms.astype(pair.spectral.dtype, copy=False)
+        return hrms
 
-    def members(self, pair: ImagePair) -> Image:
-        """Return every variant by itself, `(V, C, H, W)`; their mean is what `fuse` returns.
+    @property
+    def count(self) -> int:
+        """Return the number of variants."""
+        return len(self.variants)
+
+    def members(self, pair: ImagePair, core: Window) -> Iterator[Image]:
+        """Return every variant by itself on a part of a pair; `fuse` returns their mean.
 
         Each is made consistent where the mean is.
         """
-        bands = pair.spectral.shape[0]
-        members = np.empty((len(self.variants), bands, *pair.shape), pair.spectral.dtype)
-        for k, variant in enumerate(self.variants):
-            alone = replace(self, variants=(variant,))
-            members[k] = alone.fuse(pair)
-        return members
+        for variant in self.variants:
+            yield core.cut(replace(self, variants=(variant,)).fuse(pair))
 
     def _results(self, pair: ImagePair) -> Iterator[tuple[slice | list[int], Image, int]]:
         """Return for bands that are blurred alike: which, a result, and how often it counts."""

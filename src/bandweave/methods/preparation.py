@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -10,20 +11,24 @@ import numpy as np
 
 from bandweave.degrade.sampling import blur_gaussian, interpolate, interpolation_apron
 from bandweave.errors import ConfigError
-from bandweave.methods.base import Fitted, Local, Method, NetworkTile
+from bandweave.methods.base import Fitted, Local, Method, NetworkTile, fuse_part
 from bandweave.methods.consistency import Consistency
 from bandweave.methods.convention import require_blur
 from bandweave.methods.statistics import Measurement, SceneStatistics
 from bandweave.methods.table import find_method
 from bandweave.pair import ImagePair, PairProfile
 from bandweave.radiometry import Image
+from bandweave.window import Window
 
 if TYPE_CHECKING:
     from bandweave.methods.nets.checkpoint import Weights
 
-# Blocks in which a base is computed for networks with a tile of their own: many tiles share one,
-# and two rows of blocks are held (for 8 bands and a scene 20,000 pixels wide, 160 MB).
-_BASE_BLOCK = (128, 512)
+# Blocks in which a base is computed for networks with a tile of their own: many tiles share one.
+# The context of a block is computed anew with each of its neighbours, hence the larger the better;
+# but whole rows of blocks are held, so that wide scenes get flatter ones.
+_BLOCK_COLS = _MOST_ROWS = 512
+_FEWEST_ROWS = 128
+_BYTES_HELD = 2**27
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,13 +49,17 @@ class FittedBase:
 
     def fuse(self, pair: ImagePair) -> Image:
         """Return what the network starts from `(M C, H, W)`, physical values, float32."""
+        return self.fuse_core(pair, Window.whole(pair.shape))
+
+    def fuse_core(self, pair: ImagePair, core: Window) -> Image:
+        """Return the same of a part."""
         pair = soften(pair, self.pan_sigma)
         if pair.spatial.dtype != self.precision:
             pair = pair.replace(
                 spatial=pair.spatial.astype(self.precision),
                 spectral=pair.spectral.astype(self.precision),
             )
-        start = estimates(self.fitted, pair, self.members, self.consistency)
+        start = estimates(self.fitted, pair, core, self.members, self.consistency)
         return start.astype(np.float32, copy=False)
 
 
@@ -103,38 +112,65 @@ class Preparation:
 class Ensemble(Protocol):
     """A fitted method whose result is the mean of several estimates."""
 
-    def members(self, pair: ImagePair) -> Image:
-        """Return the estimates `(M, C, H, W)`."""
+    @property
+    def count(self) -> int:
+        """Return the number M of estimates."""
+        ...
+
+    def members(self, pair: ImagePair, core: Window) -> Iterable[Image]:
+        """Return the estimates of a part of a pair, `(C, core.height, core.width)` each.
+
+        Args:
+            pair: The part with its apron, less where the scene ends.
+            core: The part, relative to the pair.
+        """
         ...
 
 
 def estimates(
-    fitted: Fitted, pair: ImagePair, members: int, consistency: Consistency | None
+    fitted: Fitted, pair: ImagePair, core: Window, members: int, consistency: Consistency | None
 ) -> Image:
-    """Return the result of a base, or the estimates it is the mean of, `(M C, H, W)`.
+    """Return the result of a base, or the estimates it is the mean of, on a part of a pair.
 
     Args:
         fitted: The base.
-        pair: What it fuses.
+        pair: The part with the context of the base and of the step, less where the scene ends.
+        core: The part, relative to the pair.
         members: M; 1 for the result.
         consistency: The step behind each estimate, or None.
+
+    Returns:
+        `(M C, core.height, core.width)`.
 
     Raises:
         ConfigError: The base is the mean of another number of estimates, or of none.
     """
-    if members == 1:
-        images = fitted.fuse(pair)[None]
-    else:
-        images = fitted.members(pair) if isinstance(fitted, Ensemble) else fitted.fuse(pair)[None]
-        if len(images) != members:
-            raise ConfigError(
-                f"The network is made for {members} estimates, its base makes {len(images)}; the "
-                "card was written by hand or for another version."
-            )
+    wide = core
     if consistency is not None:
-        images = np.stack([consistency.apply(image, pair) for image in images])
-    stacked: Image = images.reshape(-1, *pair.shape)
+        apron = consistency.apron(pair.ratio, pair.phase)
+        wide = core.padded(apron).intersection(Window.whole(pair.shape))
+    part, inside = pair.crop(wide), core.relative_to(wide)
+    bands = pair.spectral.shape[0]
+    stacked = np.empty((members * bands, *core.shape), pair.spectral.dtype)
+    for k, image in enumerate(_single_estimates(fitted, pair, wide, members)):
+        known = image if consistency is None else consistency.apply(image, part)
+        stacked[k * bands : (k + 1) * bands] = inside.cut(known)
     return stacked
+
+
+def _single_estimates(
+    fitted: Fitted, pair: ImagePair, core: Window, members: int
+) -> Iterable[Image]:
+    if members == 1:
+        return (fuse_part(fitted, pair, core),)
+    count = fitted.count if isinstance(fitted, Ensemble) else 1
+    if count != members:
+        raise ConfigError(
+            f"The network is made for {members} estimates, its base makes {count}; the card was "
+            "written by hand or for another version."
+        )
+    assert isinstance(fitted, Ensemble)
+    return fitted.members(pair, core)
 
 
 def make_base(name: str) -> Method:
@@ -198,9 +234,17 @@ def fitted_base(
         response = None if profile.sensor is None else profile.sensor.response
         step = Consistency(blur, card.consistency_noise, response)
         apron += step.apron(ratio, profile.phase)
-    rows, cols = (max(side // ratio, 1) * ratio for side in _BASE_BLOCK)
-    reach = Local(-(-apron // ratio) * ratio, (rows, cols))
-    return FittedBase(fitted, base.precision, step, pan_sigma, weights.model.members, reach)
+    members = weights.model.members
+    reach = Local(-(-apron // ratio) * ratio, _block(profile, members))
+    return FittedBase(fitted, base.precision, step, pan_sigma, members, reach)
+
+
+def _block(profile: PairProfile, members: int) -> tuple[int, int]:
+    """Return rows and columns of the blocks of a scene, multiples of the ratio."""
+    bytes_per_row = 4 * members * profile.bands * profile.shape[1]
+    rows = min(max(_BYTES_HELD // bytes_per_row, _FEWEST_ROWS), _MOST_ROWS)
+    height, width = (max(side // profile.ratio, 1) * profile.ratio for side in (rows, _BLOCK_COLS))
+    return height, width
 
 
 def soften(pair: ImagePair, sigma: float) -> ImagePair:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 
 import numpy as np
 
-from bandweave.methods.base import Fitted
+from bandweave.methods.base import Fitted, fuse_part
 from bandweave.mosaic.plan import TilePlan
 from bandweave.radiometry import Image
 from bandweave.source import PairSource
@@ -81,6 +81,5 @@ class BaseBlocks:
     def _computed(self, row: int, col: int) -> Image:
         tile = self._plan[row, col]
         pair = self._source.read(tile.read, self._precision)
-        core = tile.run.relative_to(tile.read).slices
         # A copy, so that the context is not kept.
-        return self._base.fuse(pair)[(slice(None), *core)].copy()
+        return fuse_part(self._base, pair, tile.run.relative_to(tile.read)).copy()

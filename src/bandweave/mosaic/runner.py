@@ -17,7 +17,6 @@ from numpy.typing import DTypeLike
 from bandweave.errors import NodataError, ResourceError
 from bandweave.methods.base import (
     Fitted,
-    FittedBlocks,
     FittedRows,
     FittedTiles,
     FixedTile,
@@ -25,6 +24,7 @@ from bandweave.methods.base import (
     Method,
     NetworkTile,
     WholeScene,
+    fuse_part,
 )
 from bandweave.methods.statistics import SceneStatistics
 from bandweave.mosaic.blend import Band, FusedTile, RowBlender
@@ -285,13 +285,10 @@ def _fuse_block(
 
 def _fused_parts(fitted: Fitted, pair: ImagePair, core: Window) -> Iterator[tuple[Window, Image]]:
     """Yield the parts of a block as they are fused: strips where that costs nothing."""
-    if not isinstance(fitted, FittedBlocks):
-        yield core, core.cut(fitted.fuse(pair))
-    elif isinstance(fitted.reach, Local) and fitted.reach.is_rowwise:
-        for part in _strips(core, pair.ratio):
-            yield part, fitted.fuse_core(pair, part)
-    else:
-        yield core, fitted.fuse_core(pair, core)
+    reach = fitted.reach
+    is_rowwise = isinstance(reach, Local) and reach.is_rowwise
+    for part in _strips(core, pair.ratio) if is_rowwise else [core]:
+        yield part, fuse_part(fitted, pair, part)
 
 
 def _strips(core: Window, ratio: int) -> Iterator[Window]:

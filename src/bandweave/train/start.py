@@ -16,6 +16,7 @@ from bandweave.radiometry import Image, to_unit
 from bandweave.source import ArraySource
 from bandweave.train.layer import TileOperator
 from bandweave.train.scene import TrainingScene
+from bandweave.window import Window
 
 
 class Starter:
@@ -83,7 +84,7 @@ class Starter:
             blur = require_blur(pair.profile, "the consistency layer")
             response = None if pair.sensor is None else pair.sensor.response
             step = Consistency(blur, self._noise, response)
-        return estimates(fitted, pair, self._members, step)
+        return estimates(fitted, pair, Window.whole(pair.shape), self._members, step)
 
     def operator(self, pair: ImagePair) -> int:
         """Return the number of the pair's sensor model in the list, adding it if it is new."""

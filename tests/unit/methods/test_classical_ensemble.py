@@ -15,6 +15,7 @@ from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource
+from bandweave.window import Window
 from scenes import smooth_truth
 
 MEMBERS = ("bt_h", "mtf_glp_hpm_r", "bdsd_pc", "local_regression")
@@ -52,7 +53,8 @@ def test_its_members_are_the_methods_alone(full_scale, monkeypatch) -> None:
     fitted = fit("classical_ensemble", pair)
     alone = [fit(name, pair) for name in MEMBERS]
     images = np.stack([one.fuse(pair) for one in alone])
-    np.testing.assert_allclose(fitted.members(pair), images, rtol=0, atol=1e-9)
+    whole = Window.whole(pair.shape)
+    np.testing.assert_allclose([*fitted.members(pair, whole)], images, rtol=0, atol=1e-9)
     np.testing.assert_allclose(fitted.fuse(pair), images.mean(axis=0), rtol=0, atol=1e-9)
     assert fitted.reach == Local(max(one.reach.apron for one in alone))
 
@@ -61,7 +63,7 @@ def test_a_network_is_handed_its_members() -> None:
     pair = make_pair()
     fitted = fit("classical_ensemble", pair)
     assert isinstance(fitted, Ensemble)
-    handed = estimates(fitted, pair, len(MEMBERS), None)
+    handed = estimates(fitted, pair, Window.whole(pair.shape), len(MEMBERS), None)
     assert handed.shape == (4 * len(MEMBERS), 148, 124)
     np.testing.assert_array_equal(handed[:4], fit("bt_h", pair).fuse(pair))
 

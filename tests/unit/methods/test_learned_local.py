@@ -98,7 +98,8 @@ class TestBase:
 
     def test_tiles_share_blocks_of_the_closed_form(self, pair, monkeypatch):
         """Each block is computed once; a window has the very pixels of the full run."""
-        monkeypatch.setattr(preparation, "_BASE_BLOCK", (32, 32))
+        for side in ("_FEWEST_ROWS", "_MOST_ROWS", "_BLOCK_COLS"):
+            monkeypatch.setattr(preparation, side, 32)
         fit = fitted(weights(ReturnsItsStart("mtf_glp_fs", radius=None), phase=(2, 2)), pair)
         assert isinstance(fit, FittedTileNetwork)
         assert fit.base is not None

@@ -180,7 +180,7 @@ def test_relations_that_bend_come_back_exactly(guides, power) -> None:
 def test_the_ensemble_is_the_mean_of_its_members() -> None:
     pair = make_pair()
     fitted = RegressionEnsemble().fit(pair.profile, None)
-    members = fitted.members(pair)
+    members = np.stack([*fitted.members(pair, Window.whole(pair.shape))])
     assert members.shape == (6, *pair.spectral.shape[:1], *pair.shape)
     np.testing.assert_allclose(members.mean(axis=0), fitted.fuse(pair), rtol=0, atol=1e-12)
     assert len({round(float(member.std()), 12) for member in members}) == 6

@@ -20,6 +20,7 @@ from bandweave.methods.nets.u2net_ensemble import EnsembleConfig, EnsembleU2Net
 from bandweave.methods.preparation import estimates
 from bandweave.pair import ImagePair
 from bandweave.sensors import Sensor
+from bandweave.window import Window
 from scenes import smooth_truth
 from unit.methods.nets.tester import NetworkTester
 
@@ -142,20 +143,21 @@ def test_another_number_of_estimates_is_refused() -> None:
     pair = _cave()
     fitted = RegressionEnsemble().fit(pair.profile, None)
     with pytest.raises(ConfigError, match="made for 5 estimates, its base makes 6"):
-        estimates(fitted, pair, 5, None)
+        estimates(fitted, pair, Window.whole(pair.shape), 5, None)
 
 
 def test_a_network_is_handed_consistent_estimates_one_after_the_other() -> None:
     pair = _cave()
     step = Consistency(pair.sensor.psf, 0.0, pair.sensor.response)
     fitted = RegressionEnsemble().fit(pair.profile, None)
-    handed = estimates(fitted, pair, 6, step).reshape(6, BANDS, 36, 28)
+    whole = Window.whole(pair.shape)
+    handed = estimates(fitted, pair, whole, 6, step).reshape(6, BANDS, 36, 28)
     for k, variant in enumerate(fitted.variants):
         alone = LocalRegression(variants=(variant,), is_consistent=True)
         np.testing.assert_allclose(
             handed[k], alone.fit(pair.profile, None).fuse(pair), rtol=0, atol=1e-12
         )
-    mean = estimates(fitted, pair, 1, step)
+    mean = estimates(fitted, pair, whole, 1, step)
     np.testing.assert_allclose(handed.mean(axis=0), mean, rtol=0, atol=1e-12)
 
 
