@@ -43,6 +43,16 @@ def available_threads() -> int:
     return min(usable_threads(), _MOST_AT_ONCE)
 
 
+def keep_algebra_in_its_thread() -> None:
+    """Let NumPy's linear algebra compute in the thread that calls it; before NumPy is loaded.
+
+    The work is shared among our own threads. If each of them called for more, these would wait for
+    each other in loops, which makes fast methods several times slower. For programs to call: NumPy
+    looks once, on being loaded. A number that the user has set stays.
+    """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 def usable_memory() -> int | None:
     """Return the bytes of memory that this process may use; None where the system does not tell.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +78,24 @@ def test_affinity_limits_and_systems_without_it_count_cores(group: Path, monkeyp
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     assert machine.usable_cores() == 6
+
+
+@pytest.mark.parametrize("own", [None, "3"])
+def test_numpy_computes_in_the_thread_that_calls_it(own: str | None) -> None:
+    """Threads of OpenBLAS beside ours took ten times the processor's time."""
+    program = (
+        "import os, sys\nfrom bandweave.cli.main import main\n"
+        "assert 'numpy' not in sys.modules, 'too late'\n"
+        "try:\n    main(['sensors', '--json'])\n"
+        "finally:\n    print('\\n' + os.environ['OPENBLAS_NUM_THREADS'])\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    if own is not None:
+        environment["OPENBLAS_NUM_THREADS"] = own
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.splitlines()[-1] == (own or "1")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import click
 
 from bandweave import __version__
 from bandweave.errors import BandweaveWarning, FusionError
+from bandweave.machine import keep_algebra_in_its_thread
 
 # Name -> (module with a click command called `command`, one line for the help).
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -80,6 +81,7 @@ def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program: exit 0, 1 (failed, one sentence on stderr) or 2 (wrong usage)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    keep_algebra_in_its_thread()
     # GDAL's own warnings of damaged files come on top of ours, in its words.
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     with warnings.catch_warnings():

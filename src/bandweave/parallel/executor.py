@@ -208,6 +208,7 @@ def _limited(threads: int) -> Iterator[None]:
     """Bound the threads of processes started within: libraries read this once, on loading."""
     before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # see `keep_algebra_in_its_thread`
     try:
         yield
     finally:
