@@ -85,7 +85,7 @@ def fitted_on(
 
 def fused(fitted: FittedTileNetwork, pair: ImagePair, stored: Storage | None = None) -> np.ndarray:
     """Return what a whole scene is fused to."""
-    sink, limits = ArraySink(), RunLimits(workers=min(os.cpu_count() or 1, 8))
+    sink, limits = ArraySink(pair.shape[0]), RunLimits(workers=min(os.cpu_count() or 1, 8))
     source = ArraySource(pair)
     run_scene(fitted, source, sink, precision=np.float32, limits=limits, stored=stored)
     return sink.hrms

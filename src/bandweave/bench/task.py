@@ -139,7 +139,7 @@ def run_task(task: BenchTask) -> Record:
         before = remembered(task.image, config)
         with measured() as cost:
             job = prepare_job(ArrayScene(pair), config)
-            sink = ArraySink()
+            sink = ArraySink(job.window.height)
             if before is None or job.consistency is None:
                 job.run(sink, quiet=True)
             else:

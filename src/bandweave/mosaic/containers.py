@@ -63,7 +63,7 @@ def fuse_container(
                 seconds, notes = job.estimate()
                 notes = report.notes + notes
                 return replace(report, seconds=len(targets) * seconds, dry_run=True, notes=notes)
-            sink = ArraySink()
+            sink = ArraySink(job.window.height)
             found = job.run(sink, quiet=tell is None)
             if found is not None:
                 effect = found if effect is None else effect.merged(found)

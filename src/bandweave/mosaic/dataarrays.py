@@ -73,7 +73,7 @@ def fuse_dataarrays(
         closing(RasterScene(pan, lrms, config)) as scene,
     ):
         job = prepare_job(scene, config, tell=tell)
-        sink = ArraySink()
+        sink = ArraySink(job.window.height)
         effect = job.run(sink, quiet=tell is None)
         if effect is not None and tell is not None:
             tell(effect.sentence)

@@ -103,7 +103,8 @@ def fuse_arrays(
         sensor=None if config.sensor is None else find_sensor(config.sensor),
     )
     job = prepare_job(ArrayScene(pair, config.window), config, tell=tell)
-    sink, stored = ArraySink(), Storage(np.dtype(config.dtype or spectral.dtype))
+    sink = ArraySink(job.window.height)
+    stored = Storage(np.dtype(config.dtype or spectral.dtype))
     effect = job.run(sink, stored=stored, quiet=tell is None)
     if effect is not None and tell is not None:
         tell(effect.sentence)

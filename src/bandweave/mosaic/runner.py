@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from bandweave.errors import NodataError, ResourceError
 from bandweave.methods.base import (
@@ -63,24 +63,50 @@ class Sink(Protocol):
 class ArraySink:
     """Collect the rows in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, height: int | None = None) -> None:
+        """Begin without rows.
+
+        Args:
+            height: Rows that will come. They go into one array as they come, and the memory they
+                came in is used again; None joins them when they are asked for.
+        """
+        self._height = height
+        self._next_row = 0
         self._rows: list[Image] = []
         self._valid: list[Mask] = []
 
     def write_rows(self, rows: Image, valid: Mask | None) -> None:
         """Keep the rows."""
-        self._rows.append(rows)
-        self._valid.append(np.ones(rows.shape[1:], dtype=bool) if valid is None else valid)
+        valid = np.ones(rows.shape[1:], dtype=bool) if valid is None else valid
+        if self._height is None:
+            self._rows.append(rows)
+            self._valid.append(valid)
+            return
+        if not self._rows:
+            shape = (self._height, rows.shape[2])
+            self._rows = [np.empty((len(rows), *shape), rows.dtype)]
+            self._valid = [np.zeros(shape, dtype=bool)]
+        # Rows without a valid pixel are zeros of a type of their own.
+        kind = np.result_type(self._rows[0], rows)
+        self._rows[0] = self._rows[0].astype(kind, copy=False)
+        place = slice(self._next_row, self._next_row + rows.shape[1])
+        self._rows[0][:, place] = rows
+        self._valid[0][place] = valid
+        self._next_row = place.stop
 
     @property
     def hrms(self) -> Image:
         """Return `(C, H, W)`; invalid pixels hold 0."""
-        return np.concatenate(self._rows, axis=1)
+        return _joined(self._rows, axis=1)
 
     @property
     def valid(self) -> Mask:
         """Return the mask `(H, W)`."""
-        return np.concatenate(self._valid, axis=0)
+        return _joined(self._valid, axis=0)
+
+
+def _joined(parts: list[NDArray[Any]], axis: int) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ def _reprojection(
     precision: type[np.float32 | np.float64],
 ) -> NDArray[np.float64]:
     """Return |A x − y| at the coarse pixels of a patch that can be compared, all bands."""
-    sink = ArraySink()
+    sink = ArraySink(patch.shape[0])
     run_scene(fitted, ArraySource(patch), sink, precision=precision)
     seen = observe(sink.hrms.astype(np.float64), gains, patch.ratio, patch.phase)
     difference: NDArray[np.float64] = np.abs(seen - patch.spectral)[:, _comparable(patch)]

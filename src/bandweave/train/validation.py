@@ -78,7 +78,7 @@ def _fitted(method: LearnedMethod, made: ReducedPair) -> Fitted:
 
 
 def _fused(fitted: Fitted, made: ReducedPair, weights: Weights) -> Image:
-    pair, sink = made.pair, ArraySink()
+    pair, sink = made.pair, ArraySink(made.pair.shape[0])
     run_scene(fitted, ArraySource(pair), sink, precision=np.float32)
     if not weights.card.consistent:
         return sink.hrms

@@ -277,3 +277,23 @@ def test_local_reach_is_read_with_its_apron_only(rng) -> None:
 
     run(Spy(Local(apron=5)), pair)
     assert seen == [(148, 124)]
+
+
+@pytest.mark.parametrize("types", [("f4", "f8", "u2"), ("u2", "f4", "u2"), ("u2", "u2", "u2")])
+def test_rows_go_into_one_array_as_they_would_be_joined(rng, types) -> None:
+    """Rows without a valid pixel are zeros in float32, whatever comes before and behind."""
+    masks = (None, rng.random((4, 5)) < 0.5, None)
+    bands = [
+        (rng.uniform(0, 1000, (3, height, 5)).astype(kind), valid)
+        for height, kind, valid in zip((2, 4, 1), types, masks, strict=True)
+    ]
+    at_once, joined = ArraySink(7), ArraySink()
+    for rows, valid in bands:
+        own = rows.copy()
+        at_once.write_rows(own, valid)
+        own[:] = 0  # its memory is used again
+        joined.write_rows(rows, valid)
+    assert at_once.hrms.dtype == joined.hrms.dtype
+    np.testing.assert_array_equal(at_once.hrms, joined.hrms)
+    np.testing.assert_array_equal(at_once.valid, joined.valid)
+    assert at_once.hrms is at_once.hrms
