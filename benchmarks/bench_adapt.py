@@ -16,12 +16,12 @@ was trained or chosen on. Weights that an earlier run left under --out are only 
 from __future__ import annotations
 
 import argparse
-import platform
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
+from conditions import conditions
 
 from bandweave.config import FuseConfig
 from bandweave.datasets.files import open_pairs
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15.0)
     parser.add_argument("--out", type=Path, default=Path(tempfile.gettempdir()) / "bench_adapt")
     options = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads")
+    print(f"{conditions('torch')}; {torch.get_num_threads()} threads")
     {"published": published, "scratch": scratch}[options.part](options)
 
 

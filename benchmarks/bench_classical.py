@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -29,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from conditions import conditions, spread
 from rasterio.windows import Window
 from scipy.ndimage import zoom
 
@@ -135,13 +135,14 @@ def row(name: str, costs: list[Cost], rival: list[Cost], size: int) -> str:
     Last the quotient of the best rounds: what a busy machine disturbs least.
     """
     wall = statistics.median(cost.wall for cost in costs)
+    walls = spread([cost.wall for cost in costs])
     processor = statistics.median(cost.processor for cost in costs)
     both = list(zip(costs, rival, strict=True))
     times = statistics.median(a.wall / b.wall for a, b in both)
     work = statistics.median(a.processor / b.processor for a, b in both)
     best = min(cost.wall for cost in costs) / min(cost.wall for cost in rival)
     return (
-        f"{name:16} {wall:7.2f} s  processor {processor:7.2f} s  {size**2 / 1e6 / wall:6.1f} MPix/s"
+        f"{name:16} {walls} s  processor {processor:7.2f} s  {size**2 / 1e6 / wall:6.1f} MPix/s"
         f"  peak {max(cost.gib for cost in costs):5.2f} GiB  times gdal: {times:5.2f} wall, "
         f"{work:5.2f} processor, {best:5.2f} best wall"
     )
@@ -215,13 +216,8 @@ def make_scene(folder: Path, size: int) -> tuple[Path, Path]:
 
 def print_environment(threads: int) -> None:
     """Say what the figures were measured on."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((x.split(":")[1].strip() for x in lines if x.startswith("model name")), "")
     version = subprocess.run(["gdalinfo", "--version"], capture_output=True, text=True, check=False)
-    print(f"{model or platform.processor()}, {os.cpu_count()} cores, {threads} threads")
-    print(
-        f"load {os.getloadavg()[0]:.1f}, {version.stdout.strip()}, rasterio {rasterio.__version__}"
-    )
+    print(f"{conditions('rasterio')}; {version.stdout.strip()}; {threads} threads each")
 
 
 if __name__ == "__main__":

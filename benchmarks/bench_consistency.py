@@ -10,7 +10,6 @@ table is printed where its data are given; the last one needs none.
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 import warnings
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from conditions import conditions, spread
 from scipy import ndimage
 from scipy.io import loadmat
 
@@ -225,7 +225,7 @@ def worldview(folder: Path, weights: str | None) -> None:
 
 def speed() -> None:
     """One block of a scene with its context, 8 bands of float32."""
-    head("bands, ratio", "context, PAN pixels", "megapixels per second, one thread")
+    head("bands, ratio", "context, PAN pixels", "megapixels per second, median and extremes")
     rng = np.random.default_rng(0)
     gains = (0.325, 0.355, 0.360, 0.350, 0.365, 0.360, 0.335, 0.315)
     for bands, ratio in ((4, 4), (8, 4), (6, 2)):
@@ -241,7 +241,7 @@ def speed() -> None:
             start = time.perf_counter()
             step.apply(image, pair)
             taken.append(time.perf_counter() - start)
-        row(f"{bands}, {ratio}", apron, f"{256 * 1024 / 1e6 / min(taken):.1f}")
+        row(f"{bands}, {ratio}", apron, spread([256 * 1024 / 1e6 / one for one in taken], ".1f"))
 
 
 def main() -> None:
@@ -251,8 +251,7 @@ def main() -> None:
     parser.add_argument("--weights", help="The published WorldView-3 checkpoint.")
     options = parser.parse_args()
     warnings.simplefilter("ignore", BandweaveWarning)
-    print(f"{time.strftime('%Y-%m-%d')}, {platform.machine()}, Python {platform.python_version()}, "
-          f"NumPy {np.__version__}")  # fmt: skip
+    print(conditions("scipy"))
     if options.set is not None:
         with open_pairs(options.set, sensor=find_sensor("gf2"), full_scale=1023) as pairs:
             cases = [

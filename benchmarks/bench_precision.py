@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from conditions import conditions, spread
 
 from bandweave.datasets.matlab import read_matlab_pair
 from bandweave.methods.learned import LearnedMethod
@@ -93,10 +94,10 @@ def compare(
     parts = [
         f"{m} {scores['fp32'][m]:.4f} {scores['bf16'][m] - scores['fp32'][m]:+.4f}" for m in METRICS
     ]
-    quickest = {precision: min(taken) for precision, taken in seconds.items()}
+    gains = [slow / quick for slow, quick in zip(*seconds.values(), strict=True)]
     print(
-        f"{name:32} {'  '.join(parts)}  {quickest['fp32']:.2f} s, "
-        f"{quickest['fp32'] / quickest['bf16']:.2f} times as fast",
+        f"{name:32} {'  '.join(parts)}  fp32 {spread(seconds['fp32'])} s, bf16 {spread(gains)} "
+        "times as fast",
         flush=True,
     )
 
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    print(conditions("torch"))
     print(f"The processor multiplies bfloat16: {has_bf16_products()}. fp32, and bf16 - fp32:")
     if options.cave is None:
         weights = load_named(str(options.shared / "weights" / "u2net_wv3_200000_iter.pth"))

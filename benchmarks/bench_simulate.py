@@ -1,6 +1,6 @@
 """Speed of the simulation operators against the ways they replace, side by side in one process.
 
-Run: python benchmarks/bench_simulate.py [--size 1024] [--bands 8] [--repeats 5]
+    python benchmarks/bench_simulate.py [--size 1024] [--bands 8] [--repeats 5]
 
 Each pair computes the same numbers; the largest difference is printed beside the times.
 """
@@ -8,10 +8,12 @@ Each pair computes the same numbers; the largest difference is printed beside th
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
+from conditions import conditions, spread
 from scipy import ndimage, signal
 
 from bandweave.degrade.mtf import mtf_kernel
@@ -52,25 +54,26 @@ def doubled_twice(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def fastest(function: Callable[[], np.ndarray], repeats: int) -> tuple[float, np.ndarray]:
-    """Return the shortest time in seconds, and the result."""
+def timed(function: Callable[[], np.ndarray], repeats: int) -> tuple[list[float], np.ndarray]:
+    """Return times in milliseconds, and the result."""
     result = function()
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
         function()
-        times.append(time.perf_counter() - start)
-    return min(times), result
+        times.append(1e3 * (time.perf_counter() - start))
+    return times, result
 
 
 def report(name: str, ours: Callable[[], np.ndarray], others: dict, repeats: int) -> None:
-    """Print one line per way."""
-    seconds, expected = fastest(ours, repeats)
-    print(f"{name:34}{seconds * 1e3:10.1f} ms")
+    """Print one line per way: the median, least and greatest, and how much longer it takes."""
+    own, expected = timed(ours, repeats)
+    print(f"{name:34}{spread(own, '.1f'):>30} ms")
     for label, function in others.items():
-        theirs, result = fastest(function, max(repeats // 3, 1))
+        theirs, result = timed(function, max(repeats // 3, 1))
         gap = np.abs(result - expected).max()
-        print(f"    {label:30}{theirs * 1e3:10.1f} ms{theirs / seconds:9.1f} x   differs {gap:.1e}")
+        longer = statistics.median(theirs) / statistics.median(own)
+        print(f"    {label:30}{spread(theirs, '.1f'):>30} ms{longer:9.1f} x   differs {gap:.1e}")
 
 
 def main() -> None:
@@ -82,6 +85,7 @@ def main() -> None:
     gains = [GAINS[k % 8] for k in range(options.bands)]
     kernels = np.stack([mtf_kernel(gain, RATIO) for gain in gains])
     generator = np.random.default_rng(0)
+    print(conditions("scipy"))
     for dtype in (np.float32, np.float64):
         fine = generator.uniform(0, 2047, (options.bands, options.size, options.size)).astype(dtype)
         coarse = np.ascontiguousarray(fine[:, ::RATIO, ::RATIO])

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from conditions import conditions, spread
 
 from bandweave.methods.nets.inference import CpuRunner
 from bandweave.methods.nets.u2net import U2Net
@@ -42,9 +43,10 @@ def main() -> None:
                 seconds[way].append(_time(_batched, model, *tiles) / count)
                 way = f"{threads} threads, {count:2} single tiles"
                 seconds[way].append(_time(runners[threads], *tiles) / count)
-    print(f"{'way':32}{'best':>8}{'median':>8}   ms per tile of {TILE} pixels")
+    print(conditions("torch"))
+    print(f"ms per tile of {TILE} pixels, median (least to greatest)")
     for way, times in sorted(seconds.items()):
-        print(f"{way:32}{1e3 * min(times):8.0f}{1e3 * float(np.median(times)):8.0f}")
+        print(f"{way:32}{spread([1e3 * taken for taken in times], '.0f'):>24}")
 
 
 def _tiles(config: U2NetConfig, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -25,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from conditions import conditions
 
 from bandweave.methods.nets.attention import Precision, use_precision
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
@@ -133,11 +132,8 @@ def main() -> None:
     print(
         json.dumps(
             {
-                "date": time.strftime("%Y-%m-%d"),
-                "processor": platform.processor() or platform.machine(),
+                "conditions": conditions("torch"),
                 "threads": torch.get_num_threads(),
-                "load": os.getloadavg()[0],
-                "torch": torch.__version__,
                 "batch": options.batch,
                 **table,
             },
