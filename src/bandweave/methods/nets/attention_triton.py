@@ -123,6 +123,7 @@ class _Attend(torch.autograd.Function):
             heads,
             pixels,
             _scale(query),
+            is_even=pixels % blocks.keys == 0,
             multiplies=factor is not None,
             keeps=keeps,
             **_constants(query, blocks),
@@ -147,12 +148,14 @@ class _Attend(torch.autograd.Function):
         by_query, by_key, by_value = (_like_rows(t) for t in (query, key, value))
         common = (gradient, total, mean)
         rest = (*_strides(query, key, value, gradient), *query.shape[1:3], _scale(query))
-        constants = _constants(query, ctx.blocks)
-        by_key_kernel[_grid(query, ctx.blocks.keys)](
-            query, key, value, *common, by_key, by_value, *rest, **constants
+        blocks, constants = ctx.blocks, _constants(query, ctx.blocks)
+        by_key_kernel[_grid(query, blocks.keys)](
+            *(query, key, value, *common, by_key, by_value, *rest), **constants
         )
-        by_query_kernel[_grid(query, ctx.blocks.queries)](
-            query, key, value, *common, by_query, *rest, **constants
+        by_query_kernel[_grid(query, blocks.queries)](
+            *(query, key, value, *common, by_query, *rest),
+            is_even=query.shape[2] % blocks.keys == 0,
+            **constants,
         )
         return by_query, by_key, by_value, by_factor, by_matrix, None
 
