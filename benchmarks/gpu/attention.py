@@ -119,7 +119,7 @@ def draw(out: Path) -> None:
         if ", forward, " in name and "seconds" in row
     }
     # Two products of 2 x 16 operations each for every exponential.
-    shares = {"products": 4 * HEAD, "exponentials": 1, "exponentials flushed": 1}
+    shares = {"products": 4 * HEAD, "exponentials": 1}
     lines = {
         name: limit[name]["per second"] / share
         for name, share in shares.items()

@@ -17,14 +17,7 @@ def _repeated(out, repeats, width: tl.constexpr, kind: tl.constexpr):  # noqa: A
     x = place.to(tl.float32) * -1e-9
     for _ in range(repeats):
         # Each result is the next exponent, so that none is left out: they go towards -0.64.
-        if kind == "exponentials":
-            x = -tl.exp2(x)
-        elif kind == "polynomials":
-            x = -polynomial_power(x)
-        else:
-            x = -tl.inline_asm_elementwise(
-                "ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=tl.float32, is_pure=True, pack=1
-            )
+        x = -tl.exp2(x) if kind == "exponentials" else -polynomial_power(x)
     tl.store(out + place, x)
 
 
@@ -32,8 +25,7 @@ def exponentials(kind: str, programs: int, repeats: int, device: torch.device) -
     """Compute `programs` x `repeats` x 1,024 powers of two.
 
     Args:
-        kind: `exponentials` as Triton writes them, `polynomials`, or `exponentials flushed`: the
-            bare instruction, which takes the smallest numbers for zero.
+        kind: `exponentials`, one instruction each, or `polynomials`.
         programs: Blocks of values.
         repeats: Powers of each value in turn.
         device: Where to compute.

@@ -23,9 +23,7 @@ def limits(bench: Bench) -> Rows:
         from gpu.kernels import exponentials  # noqa: PLC0415
 
         programs, repeats = (2**14, 512) if bench.is_cuda else (1, 2)
-        for kind in ("exponentials", "polynomials", "exponentials flushed"):
-            if kind == "exponentials flushed" and not bench.is_cuda:
-                continue  # inline assembly
+        for kind in ("exponentials", "polynomials"):
             calls[kind] = partial(exponentials, kind, programs, repeats, bench.device)
             work[kind] = programs * repeats * 1024
     except ModuleNotFoundError as error:
