@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from conditions import conditions
 from scipy.io import loadmat
 
 from bandweave.degrade.observe import observe
@@ -229,6 +230,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="Folder with the real pairs.")
     parser.add_argument("--weights", help="The published WorldView-3 checkpoint.")
     options = parser.parse_args()
+    print(conditions("scipy"))
     warnings.simplefilter("ignore", BandweaveWarning)
     simulated()
     if options.data is not None:

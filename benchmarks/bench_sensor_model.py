@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+from conditions import conditions, spread
 
 from bandweave.config import FuseConfig
 from bandweave.datasets.cave import cave_model, cave_pair, read_scene
@@ -132,7 +133,7 @@ def bar_table(cases: dict[str, Case]) -> None:
         seconds.append(time.process_time() - start)
         found.append(scores(sink.hrms, gt))
     row("mean of six, all found", *(in_words([each]) for each in found), in_words(found))
-    print(f"\nSeconds of processor time a scene, all found: {np.mean(seconds):.1f}")
+    print(f"\nSeconds of processor time a scene, all found: {spread(seconds, '.1f')}")
 
 
 def predicted(found: InstrumentEstimate, case: Case) -> float:
@@ -288,7 +289,7 @@ def whole_table(cases: dict[str, Case]) -> None:
         found.append(scores(step(seen).apply(fuse_by_network(seen, NETWORK), seen), gt))
         seconds.append(time.process_time() - start)
     row(NETWORK, *(in_words([each]) for each in found), in_words(found))
-    print(f"\nSeconds of processor time a scene: {np.mean(seconds):.1f}")
+    print(f"\nSeconds of processor time a scene: {spread(seconds, '.1f')}")
 
 
 PARTS: dict[str, Callable[[dict[str, Case]], None]] = {
@@ -308,6 +309,7 @@ def main() -> None:
     parser.add_argument("--scene", nargs="*", default=OPEN_TEST_SCENES)
     parser.add_argument("--part", nargs="*", choices=PARTS, default=list(PARTS))
     arguments = parser.parse_args()
+    print(conditions("scipy", "torch"))
     cases = {}
     for name in arguments.scene:
         made = cave_pair(read_scene(arguments.scenes, name), 4)

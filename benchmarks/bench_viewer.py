@@ -16,8 +16,6 @@ import argparse
 import http.client
 import io
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -31,6 +29,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import rasterio
 from affine import Affine
+from conditions import conditions
 from PIL import Image
 from rasterio.windows import Window
 
@@ -53,9 +52,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where the temporary file is made")
     parser.add_argument("--only", choices=["encoders", "service"])
     options = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
-    print(f"{platform.machine()}, {cores} cores, Python {platform.python_version()}")
-    print(f"rasterio {rasterio.__version__}, GDAL {rasterio.__gdal_version__}")
+    print(f"{conditions('rasterio')}; GDAL {rasterio.__gdal_version__}")
     if options.only != "service":
         compare_encoders()
     if options.only == "encoders":
