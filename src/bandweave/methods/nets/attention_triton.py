@@ -20,6 +20,7 @@ from typing import Any, Literal
 import torch
 import triton
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bandweave.methods.nets.attention_backward_triton import by_key_kernel, by_query_kernel
 from bandweave.methods.nets.attention_forward_triton import forward_kernel
@@ -62,7 +63,8 @@ def attend(
     every tensor.
 
     Args:
-        query: `(B, N, P, S)`, bfloat16, float16 or float32, any strides; S up to `WIDEST_HEAD`.
+        query: `(B, N, P, S)`, bfloat16, float16 or float32, any strides; S up to `WIDEST_HEAD`, B N
+            up to 65,535.
         key: Of the same shape and type.
         value: Of the same shape and type.
         factor: f, of the same shape and type, or None.
@@ -134,6 +136,7 @@ class _Attend(torch.autograd.Function):
         return fused
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients by the five tensors; products linear in P are left to torch."""
         query, key, value, factor, matrix, attended, total = ctx.saved_tensors

@@ -14,6 +14,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _MATRIX_UNIT = 16  # least width of a factor that the units for matrix products take
 _TOKENS, _OUTPUTS = 64, 64  # of a block; fewer tokens where they are wide
@@ -74,6 +75,7 @@ class _Project(torch.autograd.Function):
         return mapped
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients by the four tensors, by PyTorch's own products."""
         rows, gain, bias, weight, mean, scale = ctx.saved_tensors

@@ -21,13 +21,13 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NARROW = torch.bfloat16 if DEVICE == "cuda" else torch.float16
 
 
-def drawn(pixels: int, width: int, dtype: torch.dtype) -> list[Tensor]:
+def drawn(pixels: int, width: int, dtype: torch.dtype, tiles: int = 2) -> list[Tensor]:
     """Return query, key, value, factor, strided as in the networks, and a matrix."""
     generator = torch.Generator().manual_seed(pixels + width)
-    shape = (2, pixels, 4, 3, width)
+    shape = (tiles, pixels, 4, 3, width)
     maps = torch.randn(shape, generator=generator).to(dtype).to(DEVICE)
     images = [image.transpose(1, 2) for image in maps.unbind(2)]
-    matrix = torch.softmax(torch.randn((2, 3, width, width), generator=generator), -1)
+    matrix = torch.softmax(torch.randn((tiles, 3, width, width), generator=generator), -1)
     return [*images, matrix.to(dtype).to(DEVICE)]
 
 
@@ -89,6 +89,7 @@ def main() -> None:
         for pixels, width, multiplies in ((7 * 5, 16, False), (32, 32, True), (33, 6, True)):
             given = drawn(pixels, width, dtype)
             tell(f"{kind} {pixels} x {width}", error(given, SMALL, multiplies=multiplies))
+        tell(f"{kind}, one tile", error(drawn(70, 16, dtype, 1), SMALL, multiplies=True))
         for change in adverse:
             given = drawn(45, 16, dtype)
             change(given)
@@ -98,6 +99,19 @@ def main() -> None:
         # In float32, so that nothing but the polynomial is seen.
         given = drawn(37, 16, torch.float32)
         tell(f"polynomial {one_in}", error(given, blocks, multiplies=True))
+    assert is_refused_twice()
+
+
+def is_refused_twice() -> bool:
+    """Tell whether a second derivative, which would be another one, is refused."""
+    query, key, value = (image.requires_grad_() for image in drawn(16, 16, torch.float32)[:3])
+    summed = attend(query, key, value, blocks=SMALL).square().sum()
+    (slope,) = torch.autograd.grad(summed, query, create_graph=True)
+    try:
+        slope.sum().backward()
+    except RuntimeError as error:
+        return "once_differentiable" in str(error)
+    return False
 
 
 def tell(name: str, errors: dict[str, float]) -> None:
