@@ -24,6 +24,8 @@ class PatchPool:
     """Every patch once per epoch, in an order drawn from the seed and the epoch."""
 
     pairs: PanCollectionSet
+    count: int
+    """Number of pairs: to ask the file takes longer than all the rest of a draw."""
     starter: Starter
     seed: int
     symmetries: bool
@@ -47,13 +49,13 @@ class PatchPool:
                 f"{path} holds no reference (gt), so nothing can be learned from it; a training "
                 "set in PanCollection's layout is needed."
             )
-        return cls(pairs, starter, seed, data.symmetries, path.name)
+        return cls(pairs, len(pairs), starter, seed, data.symmetries, path.name)
 
     @property
     def pixels(self) -> int:
         """Return the fine pixels of all patches."""
         height, width = self.pairs.item(0)[0].shape
-        return len(self.pairs) * height * width
+        return self.count * height * width
 
     def hold(self) -> None:
         """Keep what is read in memory from now on."""
@@ -64,8 +66,8 @@ class PatchPool:
     ) -> tuple[Place, Cut]:
         """Choose sample `number` of the run, whole or a part of the tile's size."""
         del step
-        epoch, place = divmod(number, len(self.pairs))
-        k = int(_order(self.seed, epoch, len(self.pairs))[place])
+        epoch, place = divmod(number, self.count)
+        k = int(_order(self.seed, epoch, self.count)[place])
         return (k, 0), self._scene(k).place(generator, tile, symmetries=self.symmetries)
 
     def _scene(self, k: int) -> TrainingScene:

@@ -116,12 +116,17 @@ def test_patches_are_read_once_where_they_lie_on_the_device(
     kind = type(material.pools[0].pairs)  # type: ignore[attr-defined]
     item = kind.item
     monkeypatch.setattr(kind, "item", lambda pairs, k: read.append(k) or item(pairs, k))
+    counted: list[None] = []
+    count = kind.__len__
+    monkeypatch.setattr(kind, "__len__", lambda pairs: counted.append(None) or count(pairs))
     for (ours, _), (theirs, _) in zip(
         Batches(config, material, tiles=tiles).since(0), expected, strict=True
     ):
         assert ours.start is None
         assert equal(ours, theirs)
     assert sorted(read) == list(range(12))
+    # Neither does a draw ask the file for anything: it would take most of its time.
+    assert len(counted) == len(read)
 
 
 @pytest.fixture
