@@ -23,6 +23,7 @@ from bandweave import __version__
 from bandweave.degrade.operators import MtfFilter
 from bandweave.degrade.wald import ReducedPair, WaldProtocol, wald_pair
 from bandweave.errors import ConfigError, ScaleError, ShapeError
+from bandweave.machine import usable_cores
 from bandweave.methods.convention import require_gains
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
@@ -115,6 +116,8 @@ def adapt(
             "The value that maps to 1.0 is not known for this scene; give --full-scale or --sensor."
         )
     require_gains(profile, "adapt")
+    # PyTorch counts cores, whatever a container allows of their time.
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     ground = _surveyed(source)
     start = weights or _begun(source, seed)
     before = _mean_scores(start, ground.held_out)

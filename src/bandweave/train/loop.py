@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from bandweave.errors import ConfigError, DivergenceError
+from bandweave.machine import usable_cores
 from bandweave.methods.nets.card import read_card
 from bandweave.train.config import TrainConfig
 from bandweave.train.files import data_files
@@ -70,6 +71,8 @@ def train(
         FusionError: The data are missing, unreadable or do not suit the network.
     """
     begin = time.monotonic()
+    # PyTorch counts cores, whatever a container allows of their time.
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     # On a CPU bfloat16 gains in the attention alone, which the network does by itself.
     is_mixed = config.precision == "bf16" and torch.cuda.is_available()
     accelerator = Accelerator(

@@ -30,7 +30,7 @@ from bandweave.errors import (
     OutputError,
 )
 from bandweave.methods.nets.checkpoint import load_weights
-from bandweave.train import run_dir
+from bandweave.train import loop, run_dir
 from bandweave.train.batches import Batches, Material
 from bandweave.train.config import TrainConfig
 from bandweave.train.loop import TrainReport, train
@@ -238,6 +238,19 @@ def test_one_step_equals_an_oracle_in_float64(
         # Where a gradient is as small as its float32 rounding, its sign decides a whole step.
         clear = gradient.abs() > 1e-7
         assert torch.allclose(trained[name].double()[clear], expected[clear], atol=2e-5), name
+
+
+def test_a_container_that_allows_one_core_gets_one_thread(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = torch.get_num_threads(), []
+    monkeypatch.setattr(loop, "usable_cores", lambda: 1)
+    torch.set_num_threads(2)
+    try:
+        train(small_config(data, steps=1), tmp_path, lambda _: seen.append(torch.get_num_threads()))
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_accumulated_parts_make_the_same_step(
