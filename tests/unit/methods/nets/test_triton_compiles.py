@@ -22,6 +22,7 @@ from bandweave.methods.nets.attention_forward_triton import forward_kernel  # no
 from bandweave.methods.nets.attention_triton import Blocks  # noqa: E402
 from bandweave.methods.nets.projection_triton import _project_kernel  # noqa: E402
 
+pytestmark = pytest.mark.skipif(knobs.runtime.interpret, reason="Triton interprets in this process")
 HOPPER = GPUTarget("cuda", 90, 32)
 SMALLEST = 99 * 1024  # bytes of shared memory that a block has on any GPU with bfloat16
 FLOATS = ("total", "mean", "scale", "gain", "bias")
