@@ -331,6 +331,14 @@ def test_a_whole_scene_method_is_measured_against_the_machine(
     assert status == 0, err
 
 
+def test_a_missing_folder_is_told_before_anything_is_done(run, pair, tmp_path) -> None:
+    out = tmp_path / "absent" / "o.tif"
+    # Nobody is there to connect to: it does not come to that.
+    result = run("fuse", *pair, out, "--method", "gsa", "--dask", "tcp://127.0.0.1:9")
+    refused(result, f"The folder {out.parent} for the output does not exist; make it first.")
+    assert run("fuse", *pair, out, "--method", "gsa", "--dry-run")[0] == 0
+
+
 def test_swapped_images(run, pair, tmp_path) -> None:
     refused(run("fuse", pair[1], pair[0], tmp_path / "o.tif"), "swapped")
 

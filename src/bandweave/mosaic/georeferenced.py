@@ -21,7 +21,7 @@ from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.prepare import prepare_job
 from bandweave.raster.layout import output_layout
 from bandweave.raster.reader import RasterPair, open_pair
-from bandweave.raster.writer import SceneWriter
+from bandweave.raster.writer import SceneWriter, require_place
 from bandweave.sensors import find_sensor
 from bandweave.source import PairSource
 from bandweave.window import Window
@@ -144,6 +144,8 @@ def fuse_rasters(
             "(.img, .dat, .bsq); leave out --cog, and give another suffix than .hdr."
         )
     _check_output(sources, out, is_replaced=config.overwrite or dry_run)
+    if not dry_run:
+        require_place(out, overwrite=True)  # now, and not when the statistics are gathered
     start = time.perf_counter()
     # GDAL would keep 5 % of the machine's memory as cache; every block here is used once.
     with rasterio.Env(GDAL_CACHEMAX=_CACHE_MIB), ExitStack() as stack:

@@ -73,7 +73,7 @@ class SceneWriter:
         self._is_cog = cog
         self._has_overviews = overviews
         self._overwrite = overwrite
-        self._require_place()
+        require_place(self.path, overwrite=overwrite)
         self._remove_orphans()
         self._partial = self._beside("partial")
         self._cog_partial = self._beside("cog-partial")
@@ -190,25 +190,11 @@ class SceneWriter:
             )
         elif self._has_overviews:
             build_overviews(self._partial, self._options, self.path)
-        self._require_place()
+        require_place(self.path, overwrite=self._overwrite)
         with reported(self.path):
             finished.replace(self.path)
             for suffix in _SIDECARS:
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-
-    def _require_place(self) -> None:
-        """Refuse a name that is taken, and a folder that cannot be written to."""
-        folder = self.path.parent
-        if self.path.is_dir():
-            raise OutputError(f"The output must be a file, but {self.path} is a folder.")
-        if self.path.exists() and not self._overwrite:
-            raise OutputExistsError(
-                f"{self.path} exists; give another name, or --overwrite to replace it."
-            )
-        if not folder.is_dir():
-            raise OutputError(f"The folder {folder} for the output does not exist; make it first.")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise OutputError(f"The folder {folder} may not be written to; choose another.")
 
     def _beside(self, kind: str) -> Path:
         return self.path.with_name(f".{self.path.stem}.{kind}-{os.getpid()}.tif")
@@ -227,6 +213,24 @@ class SceneWriter:
         self._file.abandon()
         for path in (self._partial, self._cog_partial):
             path.unlink(missing_ok=True)
+
+
+def require_place(path: Path, *, overwrite: bool) -> None:
+    """Refuse a name that is taken, and a folder that cannot be written to.
+
+    Raises:
+        OutputExistsError: The file exists and `overwrite` is False.
+        OutputError: The path is a folder, or its folder is missing or not writable.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"The output must be a file, but {path} is a folder.")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists; give another name, or --overwrite to replace it.")
+    if not folder.is_dir():
+        raise OutputError(f"The folder {folder} for the output does not exist; make it first.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"The folder {folder} may not be written to; choose another.")
 
 
 def _is_running(process: int) -> bool:
