@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # but whole rows of blocks are held, so that wide scenes get flatter ones.
 _BLOCK_COLS = _MOST_ROWS = 512
 _FEWEST_ROWS = 128
-_BYTES_HELD = 2**27
+_BYTES_HELD = 2**26
 
 
 @dataclass(frozen=True, slots=True, eq=False)
