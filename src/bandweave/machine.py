@@ -5,8 +5,11 @@ A container, a batch system or an administrator may give a process less than the
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _MOST_AT_ONCE = 8
@@ -14,6 +17,15 @@ _MOST_AT_ONCE = 8
 
 _GROUPS = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
+_OWN_FILES = Path("/proc/self/maps")
+
+_ALGEBRA = "OPENBLAS_NUM_THREADS"
+_SETTERS = tuple(
+    f"{before}openblas_set_num_threads{behind}"
+    for before in ("scipy_", "")
+    for behind in ("64_", "")
+)
+"""Names of one function of OpenBLAS in NumPy's wheels and elsewhere."""
 
 
 def usable_cores() -> int:
@@ -44,13 +56,30 @@ def available_threads() -> int:
 
 
 def keep_algebra_in_its_thread() -> None:
-    """Let NumPy's linear algebra compute in the thread that calls it; before NumPy is loaded.
+    """Let NumPy's linear algebra compute in the thread that calls it.
 
     The work is shared among our own threads. If each of them called for more, these would wait for
-    each other in loops, which makes fast methods several times slower. For programs to call: NumPy
-    looks once, on being loaded. A number that the user has set stays.
+    each other in loops, which makes fast methods several times slower. Concerns the whole process,
+    so it is for programs to call, best before NumPy is loaded. What the user has set stays.
     """
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if _ALGEBRA in os.environ:
+        return
+    os.environ[_ALGEBRA] = "1"  # read once, on loading
+    for library in _loaded_algebra():
+        for name in _SETTERS:
+            if hasattr(library, name):
+                getattr(library, name)(1)
+
+
+def _loaded_algebra() -> Iterator[ctypes.CDLL]:
+    """Yield each OpenBLAS that is loaded already, as where another program calls ours (Linux)."""
+    try:
+        lines = _OWN_FILES.read_text().splitlines() if "numpy" in sys.modules else []
+    except OSError:
+        return
+    for path in {line.split(maxsplit=5)[-1] for line in lines if "openblas" in line}:
+        with suppress(OSError):
+            yield ctypes.CDLL(path)
 
 
 def usable_memory() -> int | None:

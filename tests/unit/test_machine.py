@@ -98,6 +98,24 @@ def test_numpy_computes_in_the_thread_that_calls_it(own: str | None) -> None:
     assert run.stdout.splitlines()[-1] == (own or "1")
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_where_numpy_is_loaded_already_too() -> None:
+    program = (
+        "import numpy\nfrom bandweave import machine\n"
+        "libraries = list(machine._loaded_algebra())\n"
+        "machine.keep_algebra_in_its_thread()\n"
+        "names = [name.replace('_set_', '_get_') for name in machine._SETTERS]\n"
+        "print([getattr(one, name)() for one in libraries for name in names if hasattr(one, name)])"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    if run.stdout == "[]\n":
+        pytest.skip("NumPy computes with another library than OpenBLAS")
+    assert run.stdout == "[1]\n"
+
+
 @pytest.mark.parametrize(
     ("asked", "threads"), [("3", 3), ("2,4", 2), ("12", 8), ("0", 8), ("many", 8), ("", 8)]
 )

@@ -15,6 +15,7 @@ import click
 from bandweave.allocation import code_that_stays, keep_freed_blocks
 from bandweave.cli.options import Numbers, key_values, list_of, word_or_numbers
 from bandweave.cli.plugin import PluginCommand
+from bandweave.machine import keep_algebra_in_its_thread
 
 if TYPE_CHECKING:
     from bandweave.mosaic.job import FuseReport
@@ -183,6 +184,7 @@ def command(
         from bandweave.mosaic.fuse import fuse  # noqa: PLC0415  # late, see above
 
     keep_freed_blocks()
+    keep_algebra_in_its_thread()  # `rio` does not come by our own program
     if len(rest) > 2:
         raise click.UsageError("Give PAN, MS and OUT, or a .mat or .h5 file or product and OUT.")
     spectral = rest[0] if len(rest) == 2 else None
