@@ -21,7 +21,7 @@ def by_key_kernel(
     key,
     value,
     gradient,
-    total,
+    shifts,
     mean,
     by_key,
     by_value,
@@ -62,11 +62,11 @@ def by_key_kernel(
         inside = rows < pixels
         q = load_rows(query + b * q_b + n * q_n, rows, q_p, pixels, S, D)
         g = load_rows(gradient + b * g_b + n * g_n, rows, g_p, pixels, S, D)
-        log_sum = tl.load(total + index * pixels + rows, mask=inside, other=float("inf"))
+        shift = tl.load(shifts + index * pixels + rows, mask=inside, other=0.0)
         average = tl.load(mean + index * pixels + rows, mask=inside, other=0.0)
         score = tl.dot(k, tl.trans(q), input_precision=rounding)
         # Keys behind the last one get powers too, perhaps infinite ones: nobody stores their rows.
-        power = powers(tl.fma(score, in_base_2, -log_sum[None, :]), N, M, polynomial)
+        power = powers(tl.fma(score, in_base_2, shift[None, :]), N, M, polynomial)
         slope_v = tl.dot(power.to(g.dtype), g, slope_v, input_precision=rounding)
         slope = tl.dot(v, tl.trans(g), input_precision=rounding) - average[None, :]
         slope_k = tl.dot((power * slope).to(q.dtype), q, slope_k, input_precision=rounding)
@@ -82,7 +82,7 @@ def by_query_kernel(
     key,
     value,
     gradient,
-    total,
+    shifts,
     mean,
     by_query,
     q_b,
@@ -118,7 +118,7 @@ def by_query_kernel(
     inside = rows < pixels
     q = load_rows(query + b * q_b + n * q_n, rows, q_p, pixels, S, D)
     g = load_rows(gradient + b * g_b + n * g_n, rows, g_p, pixels, S, D)
-    log_sum = tl.load(total + index * pixels + rows, mask=inside, other=float("inf"))
+    shift = tl.load(shifts + index * pixels + rows, mask=inside, other=0.0)
     average = tl.load(mean + index * pixels + rows, mask=inside, other=0.0)
     in_base_2 = scale * 1.4426950408889634
 
@@ -130,7 +130,7 @@ def by_query_kernel(
         score = tl.dot(q, tl.trans(k), input_precision=rounding)
         if not is_even:
             score = tl.where(columns[None, :] < pixels, score, float("-inf"))
-        power = powers(tl.fma(score, in_base_2, -log_sum[:, None]), M, N, polynomial)
+        power = powers(tl.fma(score, in_base_2, shift[:, None]), M, N, polynomial)
         slope = tl.dot(g, tl.trans(v), input_precision=rounding) - average[:, None]
         slope_q = tl.dot((power * slope).to(k.dtype), k, slope_q, input_precision=rounding)
 

@@ -21,7 +21,7 @@ def forward_kernel(
     matrix,
     fused,
     attended,
-    total,
+    shifts,
     q_b,
     q_n,
     q_p,
@@ -47,7 +47,7 @@ def forward_kernel(
     multiplies: tl.constexpr,
     keeps: tl.constexpr,
 ):
-    """Fuse one block of queries of one head; `total` is log2 of the sum of a row's powers.
+    """Fuse one block of queries of one head; `shifts` are −log2 of the sums of powers.
 
     Where all blocks of keys are full (`is_even`), there is an instruction less per exponential.
     """
@@ -76,7 +76,7 @@ def forward_kernel(
         largest = now
 
     mean = mean / weight[:, None]
-    tl.store(total + index * pixels + rows, largest + tl.log2(weight), mask=rows < pixels)
+    tl.store(shifts + index * pixels + rows, -largest - tl.log2(weight), mask=rows < pixels)
     out = (b * pixels * heads + n) * S
     if multiplies:
         if keeps:

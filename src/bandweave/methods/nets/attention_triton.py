@@ -110,7 +110,7 @@ class _Attend(torch.autograd.Function):
         # The gradient by f m needs the other factor, and inference does not.
         keeps = learns and factor is not None
         attended = _like_rows(query) if keeps else fused
-        total = torch.empty((batch * heads, pixels), device=query.device, dtype=torch.float32)
+        shifts = torch.empty((batch * heads, pixels), device=query.device, dtype=torch.float32)
         right = query if factor is None else factor
         forward_kernel[_grid(query, blocks.queries)](
             query,
@@ -120,7 +120,7 @@ class _Attend(torch.autograd.Function):
             fused if matrix is None else matrix,
             fused,
             attended,
-            total,
+            shifts,
             *_strides(query, key, value, right),
             heads,
             pixels,
@@ -131,7 +131,7 @@ class _Attend(torch.autograd.Function):
             **_constants(query, blocks),
         )
         if learns:
-            ctx.save_for_backward(query, key, value, factor, matrix, attended, total)
+            ctx.save_for_backward(query, key, value, factor, matrix, attended, shifts)
             ctx.blocks = blocks
         return fused
 
@@ -139,7 +139,7 @@ class _Attend(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients by the five tensors; products linear in P are left to torch."""
-        query, key, value, factor, matrix, attended, total = ctx.saved_tensors
+        query, key, value, factor, matrix, attended, shifts = ctx.saved_tensors
         by_factor = by_matrix = None
         if factor is not None:
             by_product = gradient * attended
@@ -149,7 +149,7 @@ class _Attend(torch.autograd.Function):
         gradient = _in_rows(gradient)
         mean = (gradient.float() * attended.float()).sum(-1).flatten(0, 1)
         by_query, by_key, by_value = (_like_rows(t) for t in (query, key, value))
-        common = (gradient, total, mean)
+        common = (gradient, shifts, mean)
         rest = (*_strides(query, key, value, gradient), *query.shape[1:3], _scale(query))
         blocks, constants = ctx.blocks, _constants(query, ctx.blocks)
         by_key_kernel[_grid(query, blocks.keys)](
