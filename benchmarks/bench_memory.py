@@ -25,6 +25,7 @@ import numpy as np
 import rasterio
 import torch
 from affine import Affine
+from conditions import conditions
 from rasterio.windows import Window
 
 from bandweave.methods.nets.card import PUBLISHED_WV3
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=["exp", "brovey"])
     parser.add_argument("--folder", help="where the scene is written; default: a temporary one")
     options = parser.parse_args()
+    print(conditions("torch", "rasterio"), flush=True)
     for size in options.size:
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:
             height = options.height or size
