@@ -42,7 +42,7 @@ PLANNED = {
 PARSED = {
     "fuse PAN.tif MS.tif OUT.tif --method gsa --dask /shared/scheduler.json": CLUSTER,
     "batch DELIVERIES OUT --dask tcp://node1:8786": CLUSTER,
-    "batch /shared/deliveries /shared/fused --dask $shared": CLUSTER,
+    "batch /shared/deliveries /shared/fused --no-overviews --dask $shared": CLUSTER,
     "fuse PAN.tif MS.tif OUT.tif --weights u2net_wv3_200000_iter.pth": CHECKPOINT,
     "weights u2net_wv3_200000_iter.pth --convert u2net-wv3.safetensors": CHECKPOINT,
     "weights u2net_wv3_200000_iter.pth --convert u2net-wv3-paper.safetensors": CHECKPOINT,

@@ -87,13 +87,16 @@ def _attended(query: Tensor, key: Tensor, value: Tensor, precision: Precision) -
 def _suits_triton(query: Tensor) -> bool:
     if query.device.type != "cuda" or query.dtype not in {torch.bfloat16, torch.float16}:
         return False
-    return query.shape[-1] <= _NARROW_HEAD and has_triton()
+    return query.shape[-1] <= _NARROW_HEAD and runs_triton(query.device)
 
 
 @cache
-def has_triton() -> bool:
-    """Tell whether Triton is installed, whose kernels CUDA devices are then given."""
-    return find_spec("triton") is not None
+def runs_triton(device: torch.device) -> bool:
+    """Tell whether a CUDA device is given Triton's kernels: it is installed, the device suits.
+
+    Before Ampere there is neither bfloat16 nor the shared memory that they are cut for.
+    """
+    return find_spec("triton") is not None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class SpatialAttention(nn.Module):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bandweave.methods.nets.attention import has_triton
+from bandweave.methods.nets.attention import runs_triton
 
 # Channels that fit a program's registers beside the weights.
 _WIDEST = 256
@@ -42,4 +42,4 @@ def suits_triton(tokens: Tensor) -> bool:
     """Tell whether the kernel computes the maps of these tokens."""
     if tokens.device.type != "cuda" or tokens.shape[-1] > _WIDEST:
         return False
-    return torch.is_autocast_enabled("cuda") and has_triton()
+    return torch.is_autocast_enabled("cuda") and runs_triton(tokens.device)

@@ -150,3 +150,17 @@ def test_precision_reaches_every_attention_and_no_weight() -> None:
 
 def test_the_processor_says_whether_it_multiplies_bfloat16() -> None:
     assert isinstance(attention.has_bf16_products(), bool)
+
+
+@pytest.mark.parametrize(
+    ("installed", "capability", "expected"),
+    [(True, (9, 0), True), (True, (8, 0), True), (True, (7, 5), False), (False, (9, 0), False)],
+)
+def test_devices_before_ampere_keep_to_pytorch(
+    installed: bool, capability: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "find_spec", lambda _name: object() if installed else None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    attention.runs_triton.cache_clear()
+    assert attention.runs_triton(torch.device("cuda")) == expected
+    attention.runs_triton.cache_clear()
