@@ -31,10 +31,10 @@ from bandweave.methods.interpolation import Interpolation
 from bandweave.methods.learned import LearnedMethod
 from bandweave.methods.nets.zoo import load_named
 from bandweave.methods.substitution.gram_schmidt import GramSchmidtAdaptive
-from bandweave.mosaic.relative_sharpness import measure_sharpness
+from bandweave.mosaic.found.relative_sharpness import measure_sharpness
+from bandweave.mosaic.found.sharpness import match_sharpness
+from bandweave.mosaic.found.shift import measure_displacement
 from bandweave.mosaic.runner import ArraySink, RunLimits, fit_method, run_scene
-from bandweave.mosaic.sharpness import match_sharpness
-from bandweave.mosaic.shift import measure_displacement
 from bandweave.pair import ImagePair
 from bandweave.raster.reader import open_pair
 from bandweave.sensors import find_sensor

@@ -50,9 +50,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from bandweave.allocation import keep_freed_blocks
-from bandweave.methods.nets.attention import has_bf16_products
-from bandweave.methods.nets.attention_bf16 import attend_bf16
-from bandweave.methods.nets.attention_compiled import attend_compiled, has_loops
+from bandweave.methods.nets.attention.bf16 import attend_bf16
+from bandweave.methods.nets.attention.compiled import attend_compiled, has_loops
+from bandweave.methods.nets.attention.layer import has_bf16_products
 
 HEAD = 16
 MAPS = {4096: 2, 1024: 4}  # pixels -> heads

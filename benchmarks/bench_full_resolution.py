@@ -31,10 +31,10 @@ from bandweave.errors import BandweaveWarning
 from bandweave.methods.convention import SCENE
 from bandweave.methods.table import METHODS
 from bandweave.metrics import evaluate_fr, evaluate_reprojection
-from bandweave.mosaic.alignment import open_aligned
+from bandweave.mosaic.found.alignment import open_aligned
+from bandweave.mosaic.found.sensor_model import with_mtf_gains
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.runner import RunLimits, fit_method
-from bandweave.mosaic.sensor_model import with_mtf_gains
 from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
 from bandweave.report.quicklook import Panel, Stretch, natural_colour, write_sheet, zoomed

@@ -29,7 +29,7 @@ import torch
 
 from bandweave.allocation import keep_freed_blocks
 from bandweave.methods.learned import LearnedMethod
-from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.card import PUBLISHED_WV3
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES

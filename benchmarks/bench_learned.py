@@ -33,7 +33,7 @@ from bandweave.train.config import (
     SceneSource,
     TrainConfig,
 )
-from bandweave.train.paper_recipes import cave_card, paper_data
+from bandweave.train.recipes.paper import cave_card, paper_data
 
 STEPS = 450
 TILE, BATCH = 32, 8

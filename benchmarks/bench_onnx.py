@@ -56,9 +56,9 @@ from torch.export import Dim
 
 from bandweave.allocation import keep_freed_blocks
 from bandweave.export.onnx import onnx_graph
-from bandweave.methods.nets import attention
-from bandweave.methods.nets.attention import Precision, has_bf16_products
-from bandweave.methods.nets.attention_compiled import has_loops
+from bandweave.methods.nets.attention import layer as attention
+from bandweave.methods.nets.attention.compiled import has_loops
+from bandweave.methods.nets.attention.layer import Precision, has_bf16_products
 from bandweave.methods.nets.card import PUBLISHED_WV3
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.inference import CpuRunner

@@ -24,7 +24,7 @@ from conditions import conditions, spread
 
 from bandweave.datasets.matlab import read_matlab_pair
 from bandweave.methods.learned import LearnedMethod
-from bandweave.methods.nets.attention import Precision, has_bf16_products
+from bandweave.methods.nets.attention.layer import Precision, has_bf16_products
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.zoo import load_named
 from bandweave.metrics.reduced import evaluate_rr

@@ -22,7 +22,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bandweave.train.presets import find_preset
+from bandweave.train.recipes.presets import find_preset
 
 METRICS = ("psnr", "sam", "ergas")
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from conditions import conditions
 
-from bandweave.methods.nets.attention import Precision, use_precision
+from bandweave.methods.nets.attention.layer import Precision, use_precision
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig

@@ -24,7 +24,7 @@ from bandweave.datasets.files import open_pairs
 from bandweave.degrade.observe import observe
 from bandweave.errors import BandweaveWarning
 from bandweave.methods.table import METHODS
-from bandweave.mosaic.alignment import open_aligned
+from bandweave.mosaic.found.alignment import open_aligned
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.in_memory import ArrayScene
 from bandweave.mosaic.runner import RunLimits, fit_method

@@ -32,7 +32,7 @@ from bandweave.pair import ImagePair
 from bandweave.radiometry import Image
 from bandweave.sensors import find_sensor
 from bandweave.train.config import Augmentation, SceneSource
-from bandweave.train.presets import find_preset
+from bandweave.train.recipes.presets import find_preset
 from bandweave.train.simulate import scene_makers
 
 METRICS = ("psnr", "sam", "ergas", "q2n")

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from bandweave.methods.nets.vector_code import (
+from bandweave.methods.nets.attention.vector_code import (
     FLOATS,
     INDEX,
     LANES,

@@ -16,7 +16,7 @@ import rasterio
 
 import deliveries
 from bandweave.cli.main import main
-from bandweave.mosaic import batch as batch_module
+from bandweave.mosaic.batch import run as batch_module
 
 Run = Callable[..., tuple[int, str, str]]
 

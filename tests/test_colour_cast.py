@@ -15,7 +15,7 @@ from bandweave.errors import BandweaveWarning
 from bandweave.methods.convention import SCENE
 from bandweave.methods.substitution.brovey import Brovey
 from bandweave.methods.table import METHODS
-from bandweave.mosaic.alignment import open_aligned
+from bandweave.mosaic.found.alignment import open_aligned
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.runner import RunLimits, fit_method
 from bandweave.pair import ImagePair

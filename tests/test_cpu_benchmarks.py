@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bandweave.methods.nets.attention import has_bf16_products
-from bandweave.methods.nets.attention_compiled import has_loops
+from bandweave.methods.nets.attention.compiled import has_loops
+from bandweave.methods.nets.attention.layer import has_bf16_products
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PRECISIONS = ["fp32", "bf16"] if has_bf16_products() else ["fp32"]

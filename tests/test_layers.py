@@ -111,7 +111,7 @@ HEAVY_HOMES = {
     "dask": ("parallel/",),
     "distributed": ("parallel/",),
     "numba": ("metrics/compiled/", "metrics/compilation.py"),
-    "llvmlite": ("methods/nets/vector_code.py", "methods/nets/attention_compiled.py"),
+    "llvmlite": ("methods/nets/attention/vector_code.py", "methods/nets/attention/compiled.py"),
     "onnxruntime": (),
     "starlette": ("viewer/",),
     "uvicorn": ("viewer/",),
@@ -164,7 +164,7 @@ NOT_FOR_A_PLAIN_FUSE = {
     "bandweave.methods.mtf_glp",
     "bandweave.methods.consistency",
     "bandweave.mosaic.consistent",
-    "bandweave.mosaic.shift",
+    "bandweave.mosaic.found.shift",
     "bandweave.mosaic.estimate",
 }
 

@@ -28,7 +28,7 @@ from bandweave.metrics.ergas import ergas
 from bandweave.metrics.psnr import psnr
 from bandweave.metrics.sam import sam
 from bandweave.pair import ImagePair
-from bandweave.train.published_recipes import PUBLISHED_RECIPES
+from bandweave.train.recipes.published import PUBLISHED_RECIPES
 
 pytestmark = pytest.mark.golden
 

@@ -89,7 +89,7 @@ def _by_backend(kind: SDPBackend, given: list[Tensor]) -> Tensor:
 
 
 def _kernels(bench: Bench) -> dict[str, Attend]:
-    from bandweave.methods.nets.attention_triton import Blocks, attend  # noqa: PLC0415
+    from bandweave.methods.nets.attention.attend_triton import Blocks, attend  # noqa: PLC0415
 
     def kernel(blocks: Blocks, given: list[Tensor]) -> Tensor:
         *maps, matrix = given

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.recording import recorded
 
 FULL_SCALE, BANDS, TILE = 2047.0, 8, 64

@@ -6,7 +6,7 @@ import torch
 import triton
 import triton.language as tl
 
-from bandweave.methods.nets.powers_triton import polynomial_power
+from bandweave.methods.nets.attention.powers_triton import polynomial_power
 
 _WIDTH = 1024  # values that a program holds in registers
 

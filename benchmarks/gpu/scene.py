@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from bandweave.methods.learned import FittedTileNetwork, LearnedMethod
-from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.device_runner import DeviceRunner

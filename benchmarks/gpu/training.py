@@ -13,13 +13,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.train.batches import Batches, Material
 from bandweave.train.config import DataConfig, PatchSource, TrainConfig
-from bandweave.train.paper_recipes import u2net_paper
+from bandweave.train.recipes.paper import u2net_paper
 from bandweave.train.run_dir import RunDir
 from bandweave.train.runtime import Runtime, adjust
 from bandweave.train.start import Starter

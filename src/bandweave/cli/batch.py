@@ -12,8 +12,8 @@ import click
 
 from bandweave.cli.fuse import command as fuse_command
 from bandweave.config import FuseConfig
-from bandweave.mosaic.batch import fuse_batch
-from bandweave.mosaic.batch_report import BatchReport, Outcome, OutcomeState
+from bandweave.mosaic.batch.report import BatchReport, Outcome, OutcomeState
+from bandweave.mosaic.batch.run import fuse_batch
 from bandweave.mosaic.job import in_words
 from bandweave.products.bundle import ProductImage
 from bandweave.products.plain import NamingRule

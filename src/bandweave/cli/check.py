@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from bandweave.mosaic.check import check_pair
-from bandweave.mosaic.check_report import CheckReport, ImageFacts
-from bandweave.mosaic.instruments import in_words
+from bandweave.mosaic.check.check import check_pair
+from bandweave.mosaic.check.report import CheckReport, ImageFacts
+from bandweave.mosaic.found.instruments import in_words
 from bandweave.sensors import find_sensor
 
 

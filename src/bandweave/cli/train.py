@@ -57,7 +57,7 @@ def command(
     PRESET ...`, or `accelerate launch --multi_gpu --num_processes 2 -m ...`.
     """
     # Late: the settings can be shown without loading torch.
-    from bandweave.train.presets import find_preset  # noqa: PLC0415
+    from bandweave.train.recipes.presets import find_preset  # noqa: PLC0415
     from bandweave.train.settings import load_config, with_overrides  # noqa: PLC0415
 
     # A text in JSON is one in TOML, whatever the folder's name holds.

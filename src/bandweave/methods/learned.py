@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bandweave.errors import BandCountError, GridMismatchError, ScaleError, ShapeError
 from bandweave.methods.base import FixedTile, Local, Method, NetworkTile, RowJoin
-from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.card import WeightCard
 from bandweave.methods.nets.checkpoint import Weights
 from bandweave.methods.nets.device_runner import DeviceRunner

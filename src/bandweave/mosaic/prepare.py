@@ -14,8 +14,9 @@ from bandweave.machine import usable_memory
 from bandweave.methods.base import Method
 from bandweave.methods.statistics import SceneStatistics
 from bandweave.methods.table import METHODS, MethodEntry
-from bandweave.mosaic.alignment import Offset, Scene, open_aligned
-from bandweave.mosaic.coverage import for_covered_bands
+from bandweave.mosaic.found.alignment import Offset, Scene, open_aligned
+from bandweave.mosaic.found.coverage import for_covered_bands
+from bandweave.mosaic.found.sensor_model import consistency_of, with_mtf_gains
 from bandweave.mosaic.job import FuseReport, Job, Tell
 from bandweave.mosaic.runner import RunLimits, fit_method, measure_scene
 from bandweave.mosaic.select import (
@@ -24,7 +25,6 @@ from bandweave.mosaic.select import (
     needs_instruments,
     select_method,
 )
-from bandweave.mosaic.sensor_model import consistency_of, with_mtf_gains
 from bandweave.progress import progress
 from bandweave.sensors import Sensor, sensor_table
 from bandweave.source import InformedSource, PairSource
@@ -70,7 +70,7 @@ def prepare_job(
         source = with_mtf_gains(source, config.mtf_gain)
     instruments = None
     if needs_instruments(config, source.profile, selection):
-        from bandweave.mosaic.instruments import with_instruments  # noqa: PLC0415  # rarely needed
+        from bandweave.mosaic.found.instruments import with_instruments  # noqa: PLC0415  # rarely needed
 
         source, instruments = with_instruments(source, config, note)
     consistency = consistency_of(config, source.profile, selection.card, instruments, note)
@@ -121,7 +121,7 @@ def _with_expected_bands(
     note: Callable[[str], None],
 ) -> PairSource:
     """Take the bands that the weights expect, in their order."""
-    from bandweave.mosaic.bandmap import choose_bands  # noqa: PLC0415  # learned methods only
+    from bandweave.mosaic.found.bandmap import choose_bands  # noqa: PLC0415  # learned methods only
 
     choice = choose_bands(card, source.profile)
     if choice is None or choice.places == tuple(range(source.profile.bands)):
@@ -140,7 +140,7 @@ def _informed(
     source: PairSource, card: WeightCard, config: FuseConfig, note: Callable[[str], None]
 ) -> PairSource:
     """Add the sensor and the scale that a learned method needs."""
-    from bandweave.mosaic.scale import decide_full_scale  # noqa: PLC0415  # learned methods only
+    from bandweave.mosaic.found.scale import decide_full_scale  # noqa: PLC0415  # learned methods only
 
     profile = source.profile
     sensor = profile.sensor
@@ -262,7 +262,7 @@ def _pan_sigma(
     ends_consistent: bool,
 ) -> float | None:
     """Return the blur that brings the PAN to the weights' sharpness, or None for none."""
-    from bandweave.mosaic.sharpness import match_sharpness  # noqa: PLC0415  # learned methods only
+    from bandweave.mosaic.found.sharpness import match_sharpness  # noqa: PLC0415  # learned methods only
 
     if isinstance(config.pan_sharpness, float):
         note(f"PAN sharpness: blurred by {config.pan_sharpness:g} pixels as given.")

@@ -11,10 +11,10 @@ from bandweave.config import FuseConfig
 from bandweave.datasets.files import is_pair_file, open_pairs
 from bandweave.errors import ConfigError, OutputError, OutputExistsError
 from bandweave.methods.nets.zoo import load_named
-from bandweave.mosaic.alignment import open_aligned
+from bandweave.mosaic.found.alignment import open_aligned
+from bandweave.mosaic.found.sensor_model import with_mtf_gains
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.in_memory import ArrayScene
-from bandweave.mosaic.sensor_model import with_mtf_gains
 from bandweave.sensors import find_sensor
 from bandweave.source import PairSource
 from bandweave.train.adapt import AdaptReport, Tell, adapt

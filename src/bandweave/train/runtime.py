@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bandweave import __version__
 from bandweave.errors import CheckpointMismatchError, ConfigError, FileFormatError
-from bandweave.methods.nets.attention import use_precision
+from bandweave.methods.nets.attention.layer import use_precision
 from bandweave.methods.nets.card import Score, WeightCard
 from bandweave.methods.nets.checkpoint import Weights, save_weights
 from bandweave.methods.nets.exact import exact_convolutions

@@ -16,7 +16,7 @@ from bandweave.datasets.synthetic.scene import (
 )
 from bandweave.datasets.synthetic.spectra import Surface, drawn_reflectances
 from bandweave.errors import ShapeError
-from bandweave.mosaic.shift import measure_displacement
+from bandweave.mosaic.found.shift import measure_displacement
 from bandweave.raster.reader import open_pair
 from bandweave.sensors import find_sensor
 from bandweave.source import ArraySource

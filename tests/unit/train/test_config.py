@@ -10,7 +10,7 @@ import pytest
 
 from bandweave.errors import ConfigError
 from bandweave.train.config import Cosine, StepDecay
-from bandweave.train.presets import PRESETS, find_preset
+from bandweave.train.recipes.presets import PRESETS, find_preset
 from bandweave.train.schedule import learning_rate
 from bandweave.train.settings import load_config, with_overrides
 from commands import Run, refused

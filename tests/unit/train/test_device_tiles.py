@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from bandweave.methods.nets.attention import SpatialAttention
+from bandweave.methods.nets.attention.layer import SpatialAttention
 from bandweave.methods.nets.inference import lay_channels_last
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.table import find_network
@@ -24,8 +24,8 @@ from bandweave.train.config import TrainConfig
 from bandweave.train.device_tiles import DeviceTiles
 from bandweave.train.loop import train
 from bandweave.train.loss import Objective, TensorBatch
-from bandweave.train.paper_recipes import baseline, u2net_paper
-from bandweave.train.published_recipes import PUBLISHED_RECIPES
+from bandweave.train.recipes.paper import baseline, u2net_paper
+from bandweave.train.recipes.published import PUBLISHED_RECIPES
 from bandweave.train.recorded_step import RecordedStep
 from bandweave.train.runtime import built
 from bandweave.train.scene import TrainingScene

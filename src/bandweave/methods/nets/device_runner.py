@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bandweave.methods.base import RowJoin
-from bandweave.methods.nets.attention import Precision
+from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.exact import exact_convolutions
 from bandweave.methods.nets.network import FusionNetwork
 from bandweave.methods.nets.recording import recorded, sent

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bandweave.methods.nets.architecture import Architecture
-from bandweave.methods.nets.attention import SpatialAttention
+from bandweave.methods.nets.attention.layer import SpatialAttention
 from bandweave.methods.nets.blocks import Residual, same_conv
 from bandweave.methods.nets.network import EnlargingNetwork
 

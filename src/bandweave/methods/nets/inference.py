@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from bandweave.errors import ConfigError
-from bandweave.methods.nets.attention import Precision, has_bf16_products, use_precision
+from bandweave.methods.nets.attention.layer import Precision, has_bf16_products, use_precision
 from bandweave.methods.nets.device_runner import DeviceRunner
 from bandweave.methods.nets.network import FusionNetwork
 

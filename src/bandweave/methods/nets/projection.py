@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bandweave.methods.nets.attention import runs_triton
+from bandweave.methods.nets.attention.layer import runs_triton
 
 # Channels that fit a program's registers beside the weights.
 _WIDEST = 256

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from bandweave.methods.nets.attention import SpatialAttention
+from bandweave.methods.nets.attention.layer import SpatialAttention
 from bandweave.methods.nets.projection import normalised_maps
 from bandweave.methods.nets.u2net_config import U2NetConfig, Variant
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bandweave.methods.nets.attention_triton import Blocks, attend
+from bandweave.methods.nets.attention.attend_triton import Blocks, attend
 from oracles.attention import attended_explicitly
 
 SMALL = Blocks(queries=32, keys=32, warps=4, stages=1)

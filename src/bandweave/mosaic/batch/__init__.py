@@ -1,0 +1,1 @@
+"""Fuse many products: what is to be done, doing it, and what became of it."""

@@ -1,0 +1,1 @@
+"""Named recipes: the papers', the published programs', and our own."""
