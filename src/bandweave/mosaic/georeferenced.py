@@ -7,6 +7,7 @@ import shutil
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -212,7 +213,9 @@ def _write(
         inputs = _inputs(pair) if scene.bundle is None else scene.bundle.files
         key = {**provenance, **_identity(inputs), "window": str(job.window)}
         rows = out.with_name(f".{out.name}.rows")
-        fuse = _fuse_here if job.limits.cluster is None else _fuse_there
+        finishing = writer.finishing_bytes + (writer.pixel_bytes if is_envi else 0)
+        there = partial(_fuse_there, finishing=finishing)
+        fuse = _fuse_here if job.limits.cluster is None else there
         effect = fuse(job, writer, rows, key, resume=config.resume, quiet=quiet)
         writer.commit()
         if rows.exists():
@@ -240,7 +243,14 @@ def _fuse_here(
 
 
 def _fuse_there(
-    job: Job, writer: SceneWriter, rows: Path, key: dict[str, str], *, resume: bool, quiet: bool
+    job: Job,
+    writer: SceneWriter,
+    rows: Path,
+    key: dict[str, str],
+    *,
+    finishing: int,
+    resume: bool,
+    quiet: bool,
 ) -> ConsistencyEffect | None:
     """Fuse on the workers of a cluster, which leave their rows in the folder `rows`."""
     from bandweave.mosaic.stripes import fuse_stripes  # noqa: PLC0415  # rarely asked for
@@ -251,6 +261,7 @@ def _fuse_there(
         stored=writer.stored,
         folder=rows,
         key={**key, "stripes": writer.dtype.name},
+        finishing=finishing,
         resume=resume,
         quiet=quiet,
     )

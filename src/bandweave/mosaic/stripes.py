@@ -3,8 +3,9 @@
 A stripe is a window of the scene, and a window has the very pixels of the full run: stripes end
 where tiles or blocks do, whoever computes them. A worker leaves its rows, in the type of the file,
 beside the output; they are written from top to bottom as in a local run, by the same writer, and
-each is removed once it is in the file. Only methods with fixed tiles, which compute for hours, keep
-theirs until the file is complete, so that a broken run goes on.
+each is removed once it is in the file, so that no pixel is stored twice. Methods with fixed tiles,
+which compute for hours, keep their stripes until all are there, so that a broken run goes on, and
+only then write the file.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -54,6 +55,7 @@ def fuse_stripes(
     stored: Storage,
     folder: Path,
     key: Mapping[str, object],
+    finishing: int,
     resume: bool,
     quiet: bool,
 ) -> ConsistencyEffect | None:
@@ -65,6 +67,8 @@ def fuse_stripes(
         stored: Brings fused pixels to the type of the file.
         folder: Where workers leave their stripes; removed when all is done.
         key: Everything the pixels depend on: stripes left by another job are not used.
+        finishing: Bytes that the file may need besides its pixels (overviews, a copy); where there
+            is no room for them, stripes that took hours are not given up.
         resume: Use the stripes that an interrupted run has left.
         quiet: Show no progress on stderr.
 
@@ -73,6 +77,7 @@ def fuse_stripes(
 
     Raises:
         FusionError: A stripe failed; what is done is kept where the method keeps it.
+        OutputError: The disk is too full to finish the file.
     """
     cluster = job.limits.cluster
     assert cluster is not None
@@ -85,16 +90,18 @@ def fuse_stripes(
     def write(stripe: Window) -> ConsistencyEffect:
         rows, valid, change = work.load(stripe)
         sink.write_rows(rows, valid)
-        if not is_kept:
-            work.path(stripe).unlink()
+        work.path(stripe).unlink()
         return change
 
     try:
         with progress("Fusing", job.window.height * job.window.width, quiet=quiet) as advance:
+            ready = _told(_finished(work, stripes, cluster), advance)
+            if is_kept:
+                ready = iter([*ready])
+                _require_room(folder, finishing)
             # Writing goes on beside the waiting for the next stripe.
-            for stripe, change in in_order(write, _finished(work, stripes, cluster), 1, ahead=1):
+            for _, change in in_order(write, ready, 1, ahead=1):
                 effect = effect.merged(change)
-                advance(stripe.height * stripe.width)
     except BaseException:
         if not is_kept:
             shutil.rmtree(folder, ignore_errors=True)
@@ -197,6 +204,26 @@ def _finished(work: StripeWork, stripes: list[Window], cluster: Cluster) -> Iter
             yield stripe
     finally:
         computed.close()
+
+
+def _told(stripes: Iterator[Window], advance: Callable[[int], None]) -> Iterator[Window]:
+    for stripe in stripes:
+        advance(stripe.height * stripe.width)
+        yield stripe
+
+
+def _require_room(folder: Path, finishing: int) -> None:
+    """Refuse to begin with a file that could not be finished.
+
+    A stripe is removed for what it adds to the file, which therefore needs no room of its own.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < finishing:
+        raise OutputError(
+            f"All stripes are fused, but the file may need {finishing / 1e9:.1f} GB more to be "
+            f"finished and there are {free / 1e9:.1f}: free some space, or leave out overviews "
+            "(--no-overviews), and run again with --resume; nothing is computed twice."
+        )
 
 
 class _Stripe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,6 +125,18 @@ class SceneWriter:
     def stored(self) -> Storage:
         """Return what brings physical values to the type of the file, rounded and clipped."""
         return Storage(self._layout.dtype, self._layout.largest)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Return the size of the pixels, not compressed."""
+        return self._layout.bands * math.prod(self._layout.grid.shape) * self.dtype.itemsize
+
+    @property
+    def finishing_bytes(self) -> int:
+        """Return what `commit` may need on the disk besides them: overviews, a COG's copy."""
+        # 1/4 + 1/16 + ...
+        overviews = self.pixel_bytes // 3 if self._has_overviews else 0
+        return overviews + (self.pixel_bytes if self._is_cog else 0)
 
     @property
     def next_row(self) -> int:

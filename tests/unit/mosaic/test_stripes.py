@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bandweave.config import FuseConfig
+from bandweave.errors import OutputError
 from bandweave.methods.table import METHODS
 from bandweave.mosaic import plan as plan_module
+from bandweave.mosaic import stripes as module
 from bandweave.mosaic.consistent import ConsistencyEffect
 from bandweave.mosaic.georeferenced import RasterScene
 from bandweave.mosaic.job import Job
@@ -96,7 +99,7 @@ def test_stripes_that_end_late_do_not_get_into_another_run(prepared, tmp_path) -
         job = replace(job, limits=replace(job.limits, cluster=cluster))
         fuse_stripes(
             job, sink, stored=Storage(np.dtype("uint16"), None), folder=tmp_path / "rows",
-            key={"method": method}, resume=False, quiet=True,
+            key={"method": method}, finishing=0, resume=False, quiet=True,
         )  # fmt: skip
 
     fused(given_up, ArraySink(), "exp")
@@ -104,6 +107,74 @@ def test_stripes_that_end_late_do_not_get_into_another_run(prepared, tmp_path) -
     disturbed = ArraySink()
     fused(LateCluster(given_up.work), disturbed, "gsa")
     assert np.array_equal(disturbed.hrms, alone.hrms)
+
+
+class Counting(ArraySink):
+    """Counts the stripes on the disk whenever rows are written; may break down."""
+
+    def __init__(self, folder: Path, last: int = 99) -> None:
+        super().__init__()
+        self.folder, self.last = folder, last
+        self.found: list[int] = []
+
+    def write_rows(self, rows, valid) -> None:
+        if len(self.found) == self.last:
+            raise OSError("The disk is gone.")
+        self.found.append(len(list(self.folder.glob("rows-*.npz"))))
+        super().write_rows(rows, valid)
+
+
+@pytest.fixture
+def long_run(prepared, tmp_path, monkeypatch):
+    """Fuse three stripes of a network; returns what was computed, too."""
+    monkeypatch.setattr(module, "_TILE_ROWS", 1)
+    weights = write_weights(tmp_path / "tiny.safetensors")
+    job = prepared(weights=str(weights), full_scale=2047.0, pan_sharpness="off")
+    folder = tmp_path / "rows"
+
+    def fused(sink: Sink, *, finishing: int = 0, resume: bool = False) -> list[Window]:
+        computed: list[Window] = []
+        cluster = LateCluster(computed.append)
+        fuse_stripes(
+            replace(job, limits=replace(job.limits, cluster=cluster)),
+            sink, stored=Storage(np.dtype("uint16"), None), folder=folder,
+            key={}, finishing=finishing, resume=resume, quiet=True,
+        )  # fmt: skip
+        return computed
+
+    return fused, folder
+
+
+def test_no_pixel_of_a_long_run_is_stored_twice(long_run) -> None:
+    """All stripes are there before the file is begun; each goes as it gets into the file."""
+    fused, folder = long_run
+    sink = Counting(folder)
+    assert len(fused(sink)) == 3
+    assert sink.found == [3, 2, 1]
+    assert not list(folder.glob("rows-*.npz"))
+
+
+def test_a_long_run_that_breaks_down_while_writing_goes_on(long_run) -> None:
+    fused, folder = long_run
+    whole = Counting(folder)
+    fused(whole)
+    with pytest.raises(OSError, match="gone"):
+        fused(Counting(folder, last=2))
+    again = Counting(folder)
+    assert len(fused(again, resume=True)) == 2
+    assert np.array_equal(again.hrms, whole.hrms)
+
+
+def test_a_full_disk_is_told_before_stripes_are_given_up(long_run, monkeypatch) -> None:
+    fused, folder = long_run
+    usage = SimpleNamespace(free=999_999_999)
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _folder: usage)
+    with pytest.raises(OutputError, match=r"need 1.0 GB more .* there are 1.0: .* --resume"):
+        fused(Counting(folder), finishing=10**9)
+    sink = Counting(folder)
+    usage.free = 10**9
+    assert fused(sink, finishing=10**9, resume=True) == []
+    assert sink.found == [3, 2, 1]
 
 
 def test_no_tile_is_computed_for_nothing(prepared, tmp_path) -> None:
