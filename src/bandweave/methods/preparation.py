@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The context of a block is computed anew with each of its neighbours, hence the larger the better;
 # but whole rows of blocks are held, so that wide scenes get flatter ones.
 _BLOCK_COLS = _MOST_ROWS = 512
-_FEWEST_ROWS = 128
+_FEWEST_ROWS = 64
 _BYTES_HELD = 2**26
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from bandweave.methods.base import Local
 from bandweave.methods.consistency import Consistency
-from bandweave.mosaic.plan import Tile, TilePlan
+from bandweave.mosaic.plan import Tile, TilePlan, held_block
 from bandweave.mosaic.runner import ArraySink, Sink
 from bandweave.pair import ImagePair, Mask, PairProfile
 from bandweave.radiometry import Image
@@ -93,7 +93,8 @@ class ConsistencyEffect:
 def block_plan(step: Consistency, profile: PairProfile) -> TilePlan:
     """Return the blocks in which a scene is corrected."""
     apron = step.apron(profile.ratio, profile.phase)
-    return TilePlan.of(Local(apron), profile.shape, profile.ratio)
+    block = held_block(profile.shape[1], profile.ratio)
+    return TilePlan.of(Local(apron, block), profile.shape, profile.ratio)
 
 
 class ConsistentRows:

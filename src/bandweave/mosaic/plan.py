@@ -129,10 +129,21 @@ class TilePlan:
         return _touching(window.col, window.col_stop, self.stride[1], self.overlap, self.cols)
 
 
-def _local_block(largest: tuple[int, int], width: int, ratio: int) -> tuple[int, int]:
+def held_block(width: int, ratio: int) -> tuple[int, int]:
+    """Return rows and columns of blocks whose rows are held in float32, with their context."""
+    return _local_block(LOCAL_BLOCK, width, ratio, _PIXELS_HELD // 2, _FEWEST_ROWS // 2)
+
+
+def _local_block(
+    largest: tuple[int, int],
+    width: int,
+    ratio: int,
+    held: int = _PIXELS_HELD,
+    fewest: int = _FEWEST_ROWS,
+) -> tuple[int, int]:
     """Return rows and columns of the blocks of a scene of this width."""
     most_rows, cols = largest
-    rows = min(max(_PIXELS_HELD // width, _FEWEST_ROWS), most_rows)
+    rows = min(max(held // width, fewest), most_rows)
     return max(rows // ratio, 1) * ratio, max(cols // ratio, 1) * ratio
 
 

@@ -64,7 +64,7 @@ def profile(width: int) -> PairProfile:
 
 
 @pytest.mark.parametrize(
-    ("width", "block"), [(900, (512, 512)), (2000, (260, 512)), (20_000, (128, 512))]
+    ("width", "block"), [(900, (512, 512)), (2000, (260, 512)), (20_000, (64, 512))]
 )
 def test_wide_scenes_are_cut_into_flatter_blocks(width: int, block: tuple[int, int]) -> None:
     weights: Weights = load_named("u2net-l-wv")
