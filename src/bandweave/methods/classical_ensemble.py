@@ -84,7 +84,7 @@ class ClassicalEnsemble:
             return Features(
                 core.cut(pair.spatial)[:0],
                 core.coarse(pair.ratio).cut(pair.spectral)[:0],
-                parts=tuple(one.features(pair, core) for one in measured),
+                parts=(one.features(pair, core) for one in measured),
             )
 
         return Measurement(features, max(one.apron for one in measured))

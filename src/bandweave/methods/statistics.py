@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -119,8 +119,9 @@ class Features:
     """Fine features of which percentiles are wanted, too."""
     ranked_coarse: tuple[int, ...] = ()
     """Coarse features of which percentiles are wanted."""
-    parts: tuple[Features, ...] = ()
-    """Of methods that are measured in the same pass, each summed by itself."""
+    parts: Iterable[Features] = ()
+    """Of methods that are measured in the same pass, each summed by itself; gone through once, so
+    that a generator keeps the memory of all but one free."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
