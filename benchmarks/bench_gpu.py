@@ -9,7 +9,7 @@ their own, `--seconds` each at most: what a part has measured is written after e
 stays when it fails or is stopped. `--cpu-rehearsal` runs the same code on tiny sizes on the CPU,
 the kernels in Triton's interpreter: its figures mean nothing.
 
-A session of 30 minutes in slices of 10, each a command of its own:
+Half an hour in slices of ten minutes, each a command of its own:
 
     python benchmarks/bench_gpu.py --out gpu --only limits attention
     python benchmarks/bench_gpu.py --out gpu --only network training
