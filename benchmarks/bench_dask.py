@@ -21,12 +21,10 @@ import argparse
 import filecmp
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -34,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
+from conditions import conditions
 from cpu_share import held_to
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -145,15 +144,6 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     print("All outputs equal the local run's, byte for byte.")
 
 
-def environment() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
-    return (
-        f"{time.strftime('%d %B %Y')}, {model}, {os.cpu_count()} cores, load "
-        f"{os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -165,7 +155,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, help="of one processor, for each that computes")
     options = parser.parse_args()
     bands = 8 if options.method == "u2net" else BANDS
-    print(environment())
+    print(conditions("distributed"))
     print(f"{options.method}, {options.height} x {options.width} pixels, {bands} bands")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from bandweave.allocation import keep_freed_blocks
+from bandweave.bench.cost import processor_name
 from bandweave.methods.learned import LearnedMethod
 from bandweave.methods.nets.attention.layer import Precision
 from bandweave.methods.nets.card import PUBLISHED_WV3
@@ -73,14 +74,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
 def environment() -> dict[str, object]:
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "processor": next(
-            (
-                line.split(":")[1].strip()
-                for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")
-            ),
-            platform.processor(),
-        ),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "load": os.getloadavg()[0],
         "torch": torch.__version__,

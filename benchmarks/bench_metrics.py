@@ -30,6 +30,8 @@ import rasterio
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from compare_metrics import scene
 
+from bandweave.bench.cost import processor_name
+from bandweave.machine import usable_cores
 from bandweave.metrics import Scores, compilation, evaluate_rr, score_rr
 from bandweave.metrics.compilation import is_compiled
 from bandweave.metrics.q2n import q2n
@@ -266,12 +268,8 @@ def _print_rows(wall: dict[str, list[float]], cpu: dict[str, list[float]]) -> No
 
 
 def _print_environment(threads: int) -> None:
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-         if line.startswith("model name")), platform.processor(),
-    )  # fmt: skip
     load = os.getloadavg()[0]
-    print(f"{model}, {os.cpu_count()} cores, load {load:.2f}; {threads} threads")
+    print(f"{processor_name()}, {usable_cores()} cores, load {load:.2f}; {threads} threads")
     names = ("numpy", "scipy", "rasterio", *(("numba",) if is_compiled() else ()))
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     print(f"Python {platform.python_version()}, {versions}")

@@ -16,22 +16,17 @@ import json
 import multiprocessing
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from conditions import conditions
+from released_step import released_step
 
 from bandweave.methods.nets.attention.layer import Precision, use_precision
-from bandweave.methods.nets.compat import PUBLISHED_NAMES
 from bandweave.methods.nets.u2net import U2Net
 from bandweave.methods.nets.u2net_config import U2NetConfig
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from oracles.released_u2net import u2net as released_u2net
 
 TILE, BANDS = 64, 8
 
@@ -60,25 +55,8 @@ def our_step(size: int, precision: Precision) -> Callable[[], float]:
     return step
 
 
-def released_step(size: int) -> Callable[[], float]:
-    torch.manual_seed(1)
-    state = U2Net(U2NetConfig(bands=BANDS)).state_dict()
-    tensors = {theirs: state[ours].requires_grad_() for theirs, ours in PUBLISHED_NAMES.items()}
-    optimiser = torch.optim.Adam(tensors.values(), lr=1e-3)
-    pan, lrms, gt = batch_of(size)
-
-    def step() -> float:
-        loss = (released_u2net(tensors, pan, lrms) - gt).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    return step
-
-
 STEPS: dict[str, Callable[[int], Callable[[], float]]] = {
-    "released": released_step,
+    "released": lambda size: released_step(*batch_of(size)),
     "bandweave fp32": partial(our_step, precision="fp32"),
     "bandweave bf16": partial(our_step, precision="bf16"),
 }

@@ -8,23 +8,17 @@ import statistics
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
-from pathlib import Path
 
+from bandweave.bench.cost import processor_name
 from bandweave.machine import usable_cores
 
 
 def conditions(*packages: str) -> str:
     """Return date, processor, load and versions in one line."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    model = next(models, platform.processor() or platform.machine())
     threads = os.environ.get("OMP_NUM_THREADS", "not set")
     versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", *packages))
     return (
-        f"{time.strftime('%Y-%m-%d')}, {model}, {usable_cores()} cores, load "
+        f"{time.strftime('%Y-%m-%d')}, {processor_name()}, {usable_cores()} cores, load "
         f"{os.getloadavg()[0]:.1f}, OMP_NUM_THREADS {threads}; Python "
         f"{platform.python_version()}, {versions}"
     )

@@ -34,7 +34,8 @@ import numpy as np
 import rasterio
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench_dask import environment, write_scene
+from bench_dask import write_scene
+from conditions import conditions
 
 from bandweave.allocation import keep_freed_blocks
 from bandweave.config import FuseConfig
@@ -110,7 +111,7 @@ def measure(rounds: int) -> Rates:
             scene.close()
         write_scene(folder, *METHODS["gsa"][1], BANDS)
         stripe, write, size = _writing(folder, rounds)
-    return Rates(environment(), BANDS, fuse, passes, stripe, write, size)
+    return Rates(conditions(), BANDS, fuse, passes, stripe, write, size)
 
 
 def _statistics(job: Job, megapixels: float, rounds: int) -> float | None:

@@ -12,11 +12,9 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from released_step import released_step
 
 from bandweave.methods.nets.attention.layer import Precision
-from bandweave.methods.nets.compat import PUBLISHED_NAMES
-from bandweave.methods.nets.u2net import U2Net
-from bandweave.methods.nets.u2net_config import U2NetConfig
 from bandweave.train.batches import Batches, Material
 from bandweave.train.config import DataConfig, PatchSource, TrainConfig
 from bandweave.train.recipes.paper import u2net_paper
@@ -24,7 +22,6 @@ from bandweave.train.run_dir import RunDir
 from bandweave.train.runtime import Runtime, adjust
 from bandweave.train.start import Starter
 from gpu.bench import BANDS, FULL_SCALE, PRECISIONS, Bench, Call, Row, Rows, Size, later
-from oracles.released_u2net import u2net as released_u2net
 
 SCHEDULE = 200_000  # steps of the paper's training
 
@@ -116,19 +113,7 @@ def _config(bench: Bench, kind: Precision, folder: Path) -> TrainConfig:
 
 
 def _released_step(bench: Bench) -> Call:
-    torch.manual_seed(1)
-    state = U2Net(U2NetConfig(bands=BANDS)).to(bench.device).state_dict()
-    tensors = {theirs: state[ours].requires_grad_() for theirs, ours in PUBLISHED_NAMES.items()}
-    optimiser = torch.optim.Adam(tensors.values(), lr=1e-3)
     count, tile = bench.size.training_batch, bench.size.training_tile
     shapes = ((1, tile), (BANDS, tile // 4), (BANDS, tile))
     pan, lrms, gt = (torch.rand(count, c, n, n, device=bench.device) for c, n in shapes)
-
-    def step() -> float:
-        loss = (released_u2net(tensors, pan, lrms) - gt).abs().mean()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        return loss.item()
-
-    return step
+    return released_step(pan, lrms, gt)

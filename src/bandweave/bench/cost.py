@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bandweave import __version__
-from bandweave.machine import usable_memory
+from bandweave.machine import usable_cores, usable_memory
 
 _LIBRARIES = ("numpy", "scipy", "torch")
 _STATUS = Path("/proc/self/status")
@@ -90,8 +89,8 @@ def hardware(*, threads: int, processes: int) -> dict[str, Any]:
     """
     memory = usable_memory()
     return {
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+        "processor": processor_name(),
+        "cores": usable_cores(),
         "memory_gib": None if memory is None else round(memory / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "threads": threads,
@@ -99,7 +98,8 @@ def hardware(*, threads: int, processes: int) -> dict[str, Any]:
     }
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return what the system calls its processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

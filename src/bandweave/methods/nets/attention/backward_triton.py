@@ -1,4 +1,4 @@
-"""The kernels of `attention_triton` for the gradients.
+"""The kernels of `attend_triton` for the gradients.
 
 They are summed in a fixed order: a block of keys and a block of queries each belong to one program,
 at the price of computing the powers twice.

@@ -1,4 +1,4 @@
-"""The kernel of `attention_triton` for the result: one program per block of queries.
+"""The kernel of `attend_triton` for the result: one program per block of queries.
 
 Names: M queries and N keys of a block, S head width, D its width in registers.
 """

@@ -13,7 +13,7 @@ The compiled loops are taken where llvmlite is installed (extra `fast`) and the 
 they are made of: AVX-512, and for `bf16` AVX512-BF16.
 
 On a CUDA device arguments that are bfloat16 or float16 themselves go to the kernels of
-`attention_triton`, where Triton is installed and the heads are narrow enough.
+`attend_triton`, where Triton is installed and the heads are narrow enough.
 """
 
 from __future__ import annotations
